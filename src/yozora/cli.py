@@ -1,0 +1,483 @@
+"""The command line. Each command imports what it needs inside, so that ``yozora --help`` answers at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from yozora import __version__
+from yozora.errors import YozoraError
+
+if TYPE_CHECKING:
+    from yozora.corpus.catalogue import Corpus
+    from yozora.video import Clip, Record
+
+WEIGHTS = Path(__file__).parent / "weights"
+T = TypeVar("T")
+
+
+class Failure(click.ClickException):
+    """An error that the user can mend: one red line on stderr, exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.secho(f"error: {self.message}", fg="red", err=True)
+
+
+class Commands(click.Group):
+    """A group whose commands say what went wrong in a sentence, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a YozoraError and a file that cannot be used become a Failure."""
+        try:
+            return super().invoke(ctx)
+        except YozoraError as error:
+            raise Failure(str(error)) from error
+        except (FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise Failure(f"{error.filename}: {error.strerror}") from error
+
+
+# --- what options look like ------------------------------------------------------------------
+
+
+def parsed(parse: Callable[[str], T], form: str) -> Callable[[Any, Any, str | None], T | None]:
+    """A click callback that reads an option with ``parse`` and explains the ``form`` when it fails."""
+
+    def callback(_ctx: click.Context, _option: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not {form}") from error
+
+    return callback
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'112x64' -> (112, 64)."""
+    width, height = (int(part) for part in text.lower().split("x"))
+    if width < 1 or height < 1:
+        raise ValueError(text)
+    return width, height
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """'0.8:1.4' -> (0.8, 1.4), in seconds."""
+    start, end = (float(part) for part in text.split(":"))
+    if not 0 <= start < end:
+        raise ValueError(text)
+    return start, end
+
+
+def parse_names(text: str) -> list[str]:
+    """'fall,throw' -> ['fall', 'throw']."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, Any]:
+    """('lr=1e-4', 'name=mine') -> {'lr': 0.0001, 'name': 'mine'}: JSON where it is JSON, else text."""
+    settings: dict[str, Any] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{value!r} is not key=value")
+        try:
+            settings[key] = json.loads(text)
+        except json.JSONDecodeError:
+            settings[key] = text
+    return settings
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+COUNT = click.IntRange(min=1)
+SUFFIXES = (".mp4", ".webm", ".gif")
+EXISTING = click.Path(exists=True, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+
+
+# --- what people see -------------------------------------------------------------------------
+
+
+def say(message: str) -> None:
+    """Tell people what happened: on stderr, so that stdout holds only reports."""
+    click.echo(message, err=True)
+
+
+def print_json(report: Mapping[str, Any]) -> None:
+    """Print a report for machines."""
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a report for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)
+
+
+def tracked(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    """Yield the items behind a progress bar, which shows only on a terminal's stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        yield from bar.track(items, total=total, description=description)
+
+
+@contextmanager
+def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show a training loop's reports: a live bar on a terminal, else a line every half minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
+    live = console.is_terminal
+    began = said = time.monotonic()
+    clips = 0
+    with Progress(*columns, console=console, disable=not live) as bar:
+        task = bar.add_task("starting", total=1.0, facts="")
+
+        def watch(report: dict[str, Any]) -> None:
+            nonlocal clips, said
+            now = time.monotonic()
+            if "step" not in report:
+                bar.update(task, description=report["phase"], facts=f"{report.get('clips', '')}")
+                return
+            clips += report["clips"]
+            elapsed = now - began
+            done = report["step"] / report["steps"]
+            if minutes is not None:
+                done = max(done, elapsed / (60 * minutes))
+            left = elapsed / max(done, 1e-9) * max(0.0, 1 - done)
+            facts = (
+                f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
+                f"{clips / elapsed:.1f} clips/s  {left / 60:.0f} min {left % 60:.0f} s left"
+            )
+            bar.update(task, description=report["phase"], completed=done, facts=facts)
+            if not live and now - said > 30:
+                said = now
+                say(facts)
+
+        yield watch
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="yozora")
+def main() -> None:
+    """Train a text-to-video model on footage you have the right to use, and generate with it."""
+
+
+@main.group()
+def world() -> None:
+    """The synthetic world: clips whose physics and captions are exact."""
+
+
+@world.command("render")
+@click.option("--out", type=FOLDER, help="Write NNNNNN.mp4 and its NNNNNN.json here.")
+@click.option("--corpus", type=FOLDER, help="Add the clips to this corpus.")
+@click.option("--clips", type=COUNT, required=True, help="How many.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The same seed, the same clips."
+)
+@click.option(
+    "--size",
+    default="112x64",
+    show_default=True,
+    metavar="WxH",
+    callback=parsed(parse_size, "a size such as 112x64"),
+    help="Frame size in pixels.",
+)
+@click.option("--frames", type=COUNT, default=17, show_default=True)
+@click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
+@click.option(
+    "--kinds",
+    metavar="a,b,..",
+    callback=parsed(parse_names, "a list of names"),
+    help="Only these motions, such as fall,throw,pendulum.",
+)
+@click.option("--bodies", type=click.IntRange(1, 3), help="Only scenes with this many bodies.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "heldout"]),
+    default="train",
+    show_default=True,
+)
+@as_json
+def render_world(
+    out: Path | None,
+    corpus: Path | None,
+    clips: int,
+    seed: int,
+    size: tuple[int, int],
+    frames: int,
+    fps: float,
+    kinds: list[str] | None,
+    bodies: int | None,
+    split: str,
+    as_json: bool,
+) -> None:
+    """Render clips of the synthetic world, each with its caption and its exact truth.
+
+    Give --out for a folder of files, --corpus for a corpus to train on, or both.
+    """
+    if out is None and corpus is None:
+        raise click.UsageError("give --out DIR, --corpus DIR or both")
+    from yozora.world import dataset
+
+    options = {"size": size, "frames": frames, "fps": fps, "kinds": kinds, "bodies": bodies}
+    pairs: Iterable[tuple[Clip, Record]] = (
+        dataset.make(index, seed, split=split, **options) for index in range(clips)
+    )
+    pairs = tracked(pairs, "rendering", clips)
+    if out is not None:
+        pairs = saved(pairs, out)
+    added = open_corpus(corpus).add(pairs) if corpus is not None else sum(1 for _ in pairs)
+    report = {"clips": clips, "out": str(out or ""), "corpus": str(corpus or ""), "added": added}
+    print_json(report) if as_json else say(f"rendered {clips} clips into {out or corpus}")
+
+
+def saved(pairs: Iterable[tuple[Clip, Record]], out: Path) -> Iterator[tuple[Clip, Record]]:
+    """Write each clip and its record into ``out`` as they pass by."""
+    out.mkdir(parents=True, exist_ok=True)
+    for index, (clip, record) in enumerate(pairs):
+        clip.save(out / f"{index:06d}.mp4", quality="exact")
+        facts = json.dumps(dataclasses.asdict(record), ensure_ascii=False)
+        (out / f"{index:06d}.json").write_text(facts, encoding="utf-8")
+        yield clip, record
+
+
+def open_corpus(directory: Path) -> Corpus:
+    """The corpus in ``directory``, created when there is none yet."""
+    from yozora.corpus.catalogue import Corpus
+
+    return Corpus.open(directory) if directory.exists() else Corpus.create(directory)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=EXISTING, metavar="PATH...")
+@click.option("--corpus", type=FOLDER, required=True, help="Add the clips to this corpus.")
+@click.option(
+    "--licence",
+    "--license",
+    metavar="SPDX",
+    required=True,
+    help="What you may do with the footage, as an SPDX expression such as CC-BY-4.0.",
+)
+@click.option("--holder", default="", metavar="NAME", help="Who holds the rights.")
+@click.option("--source", default="", metavar="URL", help="Where the footage comes from.")
+@as_json
+def ingest(
+    paths: tuple[Path, ...], corpus: Path, licence: str, holder: str, source: str, as_json: bool
+) -> None:
+    """Take video files, stills and folders of them into a corpus.
+
+    Captions come from a sidecar file (NAME.txt, NAME.json or NAME.srt), the file's own tags or its
+    name, in this order. What cannot be used is refused with its reason; the rest is taken in.
+    """
+    from yozora.footage.ingest import ingest as take_in
+
+    refusals: list[Any] = []
+    pairs = take_in(paths, licence=licence, holder=holder, url=source, refusals=refusals)
+    added = open_corpus(corpus).add(tracked(pairs, "taking in", None))
+    report = {"corpus": str(corpus), "added": added, "refused": refusals}
+    print_json(report) if as_json else say(f"took {added} clips into {corpus}")
+
+
+@main.group()
+def corpus() -> None:
+    """A corpus: its clips, captions, sources and rights."""
+
+
+@main.group()
+def train() -> None:
+    """Train a codec or a model; a run can be killed at any moment and resumed exactly."""
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that both training commands take."""
+    options = [
+        click.argument("recipe"),
+        click.option("--corpus", type=FOLDER, required=True, help="What to train on."),
+        click.option("--out", type=FOLDER, required=True, help="The run's directory."),
+        click.option("--resume", is_flag=True, help="Go on with the run in --out."),
+        click.option("--minutes", type=POSITIVE, help="Stop after M minutes."),
+        click.option(
+            "--steps", type=COUNT, help="Stop at step N; the recipe's own number by default."
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="key=value",
+            callback=parse_settings,
+            help="Change a field of the recipe, such as batch=8 or config.depth=4; repeatable.",
+        ),
+        as_json,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def with_settings(recipe: T, settings: Mapping[str, Any]) -> T:
+    """The recipe with some fields changed; 'config.depth' names the field of a field.
+
+    Raises:
+        YozoraError: no such field, or a value of another type than the field's.
+    """
+    for key, value in settings.items():
+        recipe = _changed(recipe, key, key.split("."), value)
+    return recipe
+
+
+def _changed(data: Any, key: str, path: list[str], value: Any) -> Any:
+    fields = (
+        [field.name for field in dataclasses.fields(data)] if dataclasses.is_dataclass(data) else []
+    )
+    name, *rest = path
+    if name not in fields:
+        known = ", ".join(fields) or "no fields of its own"
+        raise YozoraError(f"--set {key}: there is no field '{name}'; it has {known}.")
+    before = getattr(data, name)
+    if rest:
+        return dataclasses.replace(data, **{name: _changed(before, key, rest, value)})
+    return dataclasses.replace(data, **{name: _like(before, value, key)})
+
+
+def _like(before: Any, value: Any, key: str) -> Any:
+    """The value as the type that the field had: whole numbers serve as floats, lists as tuples."""
+    if isinstance(before, float) and type(value) is int:
+        return float(value)
+    if isinstance(before, tuple) and isinstance(value, list):
+        return tuple(value)
+    if before is not None and type(value) is not type(before):
+        raise YozoraError(
+            f"--set {key}: {value!r} is not a {type(before).__name__} like {before!r}."
+        )
+    return value
+
+
+@main.command()
+@click.argument("prompt", required=False)
+@click.option("--prompts", type=FILE, help="Many prompts, one a line; -o is then a directory.")
+@click.option("-o", "--out", type=ANY, required=True, help="The video: .mp4, .webm or .gif.")
+@click.option("--model", default="nano", show_default=True, help="A name or a run's directory.")
+@click.option("--seconds", type=POSITIVE, default=2.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same video.")
+@click.option("--steps", type=COUNT, default=20, show_default=True, help="Solver steps.")
+@click.option("--guidance", type=float, help="Weight of the prompt; 1 switches guidance off.")
+@click.option("--image", type=FILE, help="Start from this still.")
+@click.option("--video", type=FILE, help="The clip to extend or to fill.")
+@click.option(
+    "--extend",
+    type=click.Choice(["forward", "backward", "both"]),
+    help="Go on from --video in this direction of time.",
+)
+@click.option(
+    "--fill",
+    metavar="FROM:TO",
+    callback=parsed(parse_span, "a span of seconds such as 0.8:1.4"),
+    help="Make this span of --video anew, in seconds.",
+)
+@as_json
+def generate(
+    prompt: str | None,
+    prompts: Path | None,
+    out: Path,
+    model: str,
+    image: Path | None,
+    video: Path | None,
+    extend: str | None,
+    fill: tuple[float, float] | None,
+    guidance: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Generate a video from a sentence, and if you like from a still or a clip.
+
+    With --prompts FILE the model is loaded once and -o DIR receives 0000.mp4, 0001.mp4 and so on in
+    the file's order, with prompts.json beside them.
+    """
+    if (prompt is None) == (prompts is None):
+        raise click.UsageError("give either a PROMPT or --prompts FILE")
+    if (video is None) != (extend is None and fill is None) or (extend and fill):
+        raise click.UsageError("--video goes with one of --extend and --fill")
+    if prompts is not None and (image or video):
+        raise click.UsageError("--image and --video go with a single PROMPT")
+    if prompts is None and out.suffix.lower() not in SUFFIXES:
+        raise click.UsageError(f"-o {out}: the name must end in one of {', '.join(SUFFIXES)}")
+    from yozora.sampling.pipeline import load
+
+    if guidance is not None:
+        options["guidance"] = guidance
+    began = time.monotonic()
+    if prompts is not None:
+        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
+        texts = [line for line in lines if line]
+        clips = load(model).generate_many(texts, **options)
+        files = list(save_numbered(tracked(clips, "generating", len(texts)), texts, out))
+    else:
+        known = {"image": image, "video": video, "extend": extend, "fill": fill}
+        clip = load(model).generate(prompt, **known, **options)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        clip.save(out)
+        files = [str(out)]
+    report = {"model": model, "files": files, "took_seconds": round(time.monotonic() - began, 2)}
+    print_json({**report, **options}) if as_json else say(f"wrote {out}")
+
+
+def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> Iterator[str]:
+    """Write 0000.mp4 and so on as the clips come, then prompts.json; yields the paths."""
+    from yozora.artifact import write_atomic
+
+    out.mkdir(parents=True, exist_ok=True)
+    names = [f"{index:04d}.mp4" for index in range(len(prompts))]
+    for name, clip in zip(names, clips, strict=True):
+        clip.save(out / name)
+        yield str(out / name)
+    listing = json.dumps(dict(zip(names, prompts, strict=True)), indent=2, ensure_ascii=False)
+    write_atomic(out / "prompts.json", listing + "\n")
+
+
+@main.command()
+@click.option("--directory", type=EXISTING, default=Path(), help="Where you want to work.")
+@as_json
+def doctor(directory: Path, as_json: bool) -> None:
+    """Show what works on this computer, what is missing and what to do.
+
+    The exit status is 1 when something that yozora needs is missing.
+    """
+    from yozora.doctor import examine, healthy
+
+    checks = examine(directory.resolve(), WEIGHTS)
+    if as_json:
+        print_json({"ok": healthy(checks), "checks": [dataclasses.asdict(c) for c in checks]})
+    else:
+        colours = {"ok": "green", "note": "yellow", "missing": "red"}
+        for check in checks:
+            mark = click.style(f"{check.status:<8}", fg=colours[check.status])
+            click.echo(f"{mark}{check.name:<18}{check.value}")
+            if check.advice:
+                click.echo(f"{'':26}{check.advice}")
+    if not healthy(checks):
+        raise SystemExit(1)
