@@ -1,0 +1,26 @@
+"""Clips in and out of files: the only room that talks to a codec (FFmpeg, through PyAV)."""
+
+from __future__ import annotations
+
+from yozora.video.clip import Clip, Info, Record
+from yozora.video.geometry import fit
+from yozora.video.reading import MAX_CLIP_BYTES, MAX_PIXELS, probe, read, read_image, stream
+from yozora.video.sheet import contact_sheet
+from yozora.video.writing import Writer, write, write_image
+
+__all__ = [
+    "MAX_CLIP_BYTES",
+    "MAX_PIXELS",
+    "Clip",
+    "Info",
+    "Record",
+    "Writer",
+    "contact_sheet",
+    "fit",
+    "probe",
+    "read",
+    "read_image",
+    "stream",
+    "write",
+    "write_image",
+]

@@ -1,0 +1,67 @@
+"""From any frame FFmpeg decodes to sRGB bytes: matrix, range, alpha.
+
+ITU-T H.273 names the code points. Transfer functions and primaries are left alone: BT.709 video
+and sRGB are shown alike by every player, and high dynamic range is not tone-mapped.
+"""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, ColorRange, VideoReformatter
+
+from yozora.video.clip import Frames
+from yozora.video.geometry import RESIZE, Size
+
+# H.273 MatrixCoefficients -> swscale's name for the same matrix.
+MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+
+
+def matrix(tag: int, size: Size) -> Colorspace:
+    """The YCbCr matrix of a frame.
+
+    Untagged video is BT.709 from high definition upwards and BT.601 below, as players take it.
+    """
+    untagged = Colorspace.ITU709 if size[0] >= 1280 or size[1] > 576 else Colorspace.ITU601
+    return MATRICES.get(tag, untagged)
+
+
+class ToRGB:
+    """Converts a stream's frames, resizing on the way; keeps swscale's tables between frames."""
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame, size: Size) -> Frames:
+        """The frame as uint8 [H, W, 3] at `size`; what is transparent is laid on black."""
+        alpha = any(part.is_alpha for part in frame.format.components)
+        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+        still_yuv = frame.format.is_rgb or frame.format.has_palette
+        rgb = self._scaler.reformat(
+            frame,
+            *size,
+            "rgba" if alpha or frame.format.has_palette else "rgb24",
+            src_colorspace=matrix(frame.colorspace, (frame.width, frame.height)),
+            src_color_range=ColorRange.JPEG if full or still_yuv else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=RESIZE,
+            threads=1,
+        )
+        image = np.asarray(rgb.to_ndarray(), np.uint8)
+        return image if image.shape[2] == 3 else on_black(image)
+
+
+def on_black(image: Frames) -> Frames:
+    """RGBA [H, W, 4] composited onto black: [H, W, 3]."""
+    colour, alpha = image[..., :3], image[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(colour)
+    return ((colour.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)

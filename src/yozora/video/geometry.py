@@ -1,0 +1,132 @@
+"""Where pixels go: display matrices, sample aspect ratio, resize + pad."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from yozora.errors import YozoraError
+from yozora.video.clip import Frames
+
+Size = tuple[int, int]  # width, height
+Rect = tuple[int, int, int, int]  # x, y, width, height
+
+# Bicubic in swscale widens its kernel when it shrinks, so that it does not alias; the flags ask
+# for full chroma resolution and exact rounding instead of speed.
+RESIZE = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+
+
+def check_size(size: Size) -> Size:
+    """The size as two positive ints; YozoraError otherwise."""
+    try:
+        width, height = (int(n) for n in size)
+    except (TypeError, ValueError):
+        raise YozoraError(f"A size is a pair (width, height), not {size!r}.") from None
+    if width < 1 or height < 1:
+        raise YozoraError(f"A size has at least one pixel each way, not {width}x{height}.")
+    return width, height
+
+
+def content_rect(source: tuple[float, float], size: Size) -> Rect:
+    """The largest centred rectangle of the source's aspect ratio inside a canvas of `size`."""
+    width, height = size
+    scale = min(width / source[0], height / source[1])
+    w = min(width, max(1, round(source[0] * scale)))
+    h = min(height, max(1, round(source[1] * scale)))
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+def pad(image: Frames, size: Size, rect: Rect) -> Frames:
+    """An image [h, w, 3] at its place on a black canvas [H, W, 3]."""
+    x, y, w, h = rect
+    if (w, h) == size:
+        return image
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[y : y + h, x : x + w] = image
+    return canvas
+
+
+def fit(frames: Frames, size: Size) -> tuple[Frames, Rect]:
+    """Resize frames [T, H, W, 3] to fit `size` = (width, height) with their aspect kept, padded
+    with black.
+
+    Returns the new frames and the content's rectangle (x, y, width, height) on the canvas.
+    """
+    size = check_size(size)
+    height, width = frames.shape[1:3]
+    rect = content_rect((width, height), size)
+    if (width, height) == size:
+        return frames, rect
+    scaler = VideoReformatter()
+    out = np.zeros((len(frames), size[1], size[0], 3), np.uint8)
+    x, y, w, h = rect
+    for source, target in zip(frames, out, strict=True):
+        target[y : y + h, x : x + w] = resize(source, (w, h), scaler)
+    return out, rect
+
+
+def resize(image: Frames, size: Size, scaler: VideoReformatter | None = None) -> Frames:
+    """An image [H, W, 3] at exactly `size`, whatever its aspect."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+    scaled = (scaler or VideoReformatter()).reformat(
+        frame,
+        *size,
+        "rgb24",
+        interpolation=RESIZE,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    return scaled.to_ndarray()  # type: ignore[return-value]
+
+
+def sample_aspect(declared: Fraction | None) -> Fraction:
+    """The pixel's width by its height; 1 where a file says nothing or nonsense."""
+    if not declared or not Fraction(1, 10) <= declared <= 10:
+        return Fraction(1)
+    return declared
+
+
+class Orientation:
+    """One of the eight ways to turn and mirror an image, as a display matrix says it.
+
+    The matrix is ISO/IEC 14496-12's (8.3.2): nine int32, of which a, b, c, d (16.16) map the
+    source's axes: x' = a x + c y, y' = b x + d y. Anything but a multiple of 90 degrees is
+    rounded to the nearest one.
+    """
+
+    def __init__(self, matrix: bytes | None = None) -> None:
+        a, b, c, d = 1, 0, 0, 1
+        if matrix is not None and len(matrix) >= 36:
+            m = struct.unpack("=9i", matrix[:36])
+            a, b, c, d = m[0], m[1], m[3], m[4]
+        if not (a or b) or not (c or d):
+            a, b, c, d = 1, 0, 0, 1
+        self.transposed = abs(b) > abs(a)
+        across, down = (c, b) if self.transposed else (a, d)
+        self.flip_x, self.flip_y = across < 0, down < 0
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise (0, 90, 180, 270); a mirror image counts as its unmirrored turn."""
+        if self.transposed:
+            return 90 if self.flip_x else 270
+        return 180 if self.flip_y else 0
+
+    def turned(self, size: Size) -> Size:
+        return (size[1], size[0]) if self.transposed else size
+
+    def apply(self, image: Frames) -> Frames:
+        """The image [H, W, 3] as it is to be seen."""
+        if self.transposed:
+            image = image.transpose(1, 0, 2)
+        return image[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]

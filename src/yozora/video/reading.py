@@ -1,0 +1,368 @@
+"""Files in: probe, stream, read. Whatever is wrong with a file ends as a YozoraError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+
+from yozora.errors import YozoraError
+from yozora.video.clip import Clip, Frames, Info
+from yozora.video.colour import ToRGB
+from yozora.video.geometry import Orientation, Size, check_size, content_rect, pad, sample_aspect
+from yozora.video.timing import Timed, constant_rate
+
+MAX_PIXELS = 2**25  # of one frame: 8K UHD (7680x4320) passes, a forged 16k x 16k does not
+MAX_CLIP_BYTES = 2**30  # of what read() keeps; longer films are for stream()
+SMALL = 512 * 512  # pixels; decoding smaller frames on several threads is slower than on one
+
+# What FFmpeg may take a file for. Playlists and image sequences are left out on purpose: they
+# would make it open further files.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,"
+    "m4v,ivf,mjpeg,apng,y4m,yuv4mpegpipe,wav,mp3,flac,aac,obu,dv,mxf,nut,"
+    "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+)
+ENCRYPTED_TAGS = ("encv", "enca")
+
+# What the libraries below raise for bad data; everything else is a bug of ours.
+FAILURES = (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError)
+
+
+@dataclass
+class Source:
+    """An open file and the video stream in it that is meant."""
+
+    path: Path
+    container: InputContainer
+    video: av.VideoStream
+
+    @property
+    def still(self) -> bool:
+        return self.container.format.name.endswith("_pipe")
+
+    @property
+    def rate(self) -> float:
+        """Frames per second on average; 25, FFmpeg's own default, where no plausible rate is
+        declared."""
+        rates = (self.video.average_rate, self.video.guessed_rate, self.video.base_rate)
+        return next((float(r) for r in rates if r and 0 < r <= 1000), 25.0)
+
+    @property
+    def seconds(self) -> float:
+        """What the file declares; 0 for a still or where it declares nothing."""
+        if self.still:
+            return 0.0
+        if self.video.duration and self.video.time_base:
+            return max(0.0, float(self.video.duration * self.video.time_base))
+        return max(0.0, (self.container.duration or 0) / av.time_base)
+
+    @property
+    def sample_aspect(self) -> Fraction:
+        return sample_aspect(self.video.sample_aspect_ratio)
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Every frame that decodes, in order of display. Damaged packets are skipped; a
+        container that breaks off ends the stream."""
+        packets = self.container.demux(self.video)
+        while True:
+            try:
+                packet = next(packets, None)
+                decoded = packet.decode() if packet is not None else None
+            except (EOFError, StopIteration):
+                return
+            except FAILURES:
+                if packet_ended(packets):
+                    return
+                continue
+            if decoded is None:
+                return
+            for frame in decoded:
+                if not frame.is_corrupt and frame.width and frame.height:
+                    yield frame
+
+    def timed(self, start: float) -> Iterator[Timed]:
+        """Frames with their time and duration in seconds from the stream's first frame."""
+        frames = self.frames()
+        origin: float | None = None
+        time, duration = 0.0, 1 / self.rate
+        if start > 1 and self.seek(start):
+            origin = float(self.video.start_time or 0) * float(self.video.time_base or 0)
+        for frame in frames:
+            stamp = frame.time
+            if origin is None:
+                origin = stamp or 0.0
+            time = stamp - origin if stamp is not None else time + duration
+            if frame.duration and frame.time_base:
+                duration = float(frame.duration * frame.time_base)
+            yield Timed(time, duration, frame)
+
+    def seek(self, start: float) -> bool:
+        """Go to the key frame before `start`; False when the file cannot."""
+        base = self.video.time_base
+        if not base:
+            return False
+        try:
+            offset = int(start / base) + (self.video.start_time or 0)
+            self.container.seek(offset, stream=self.video)
+        except FAILURES:
+            return False
+        return True
+
+
+def packet_ended(packets: Iterator[object]) -> bool:
+    """Whether a packet iterator died with the error it raised (a generator cannot go on)."""
+    return getattr(packets, "gi_frame", packets) is None
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Source]:
+    """Open a file and choose its video stream."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(16)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise YozoraError(f"{path} cannot be opened: {reason}.") from None
+    if size == 0:
+        raise YozoraError(f"{path} is empty (0 bytes): fetch or export it again.")
+    options = {
+        "format_whitelist": FORMATS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(MAX_PIXELS),
+    }
+    try:
+        container = av.open(
+            str(path), "r", format=still_format(head), options=options, metadata_errors="replace"
+        )
+    except FAILURES:
+        raise YozoraError(
+            f"{path} is not a video or image that can be read, or it is damaged at its start."
+        ) from None
+    with container:
+        yield Source(path, container, video_stream(path, container))
+
+
+def still_format(head: bytes) -> str | None:
+    """FFmpeg's demuxer for a still by its first bytes, so that the name cannot mislead it."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png_pipe"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg_pipe"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    return None
+
+
+def video_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    """The first stream that moves; an audio file's cover picture is none."""
+    streams = [
+        s for s in container.streams.video if not s.disposition & Disposition.attached_pic
+    ]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+        raise YozoraError(f"{path} contains no video, only {' and '.join(kinds)}.")
+    video = streams[0]
+    context = video.codec_context
+    if context is None:
+        raise YozoraError(f"{path} is coded in a format that is not known here: convert it first.")
+    if video.codec_tag in ENCRYPTED_TAGS:
+        raise YozoraError(f"{path} is encrypted: take it from where it is not protected.")
+    check_pixels(path, context.width, context.height)
+    context.thread_count = 1 if context.width * context.height < SMALL else 0
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return video
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise YozoraError(
+            f"{path} claims frames of {width}x{height}: more than the {MAX_PIXELS >> 20} "
+            "megapixels that are read; scale it down first."
+        )
+
+
+class Developer:
+    """Turns decoded frames into pictures of one size: colour, pixel aspect, rotation, padding."""
+
+    def __init__(self, source: Source, size: Size | None) -> None:
+        self._source = source
+        self._size = size
+        self._to_rgb = ToRGB()
+
+    def __call__(self, frame: av.VideoFrame) -> Frames:
+        orientation, shown = display(self._source, frame)
+        if self._size is None:
+            # A stream may change its size later; its first frame decides.
+            self._size = shown
+        rect = content_rect(shown, self._size)
+        picture = self._to_rgb(frame, orientation.turned(rect[2:]))
+        return pad(np.ascontiguousarray(orientation.apply(picture)), self._size, rect)
+
+
+def display(source: Source, frame: av.VideoFrame) -> tuple[Orientation, Size]:
+    """How a frame is turned, and its size as seen: square pixels, its height kept."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    orientation = Orientation(bytes(matrix) if matrix is not None else None)
+    width = max(1, round(frame.width * source.sample_aspect))
+    check_pixels(source.path, width, frame.height)
+    return orientation, orientation.turned((width, frame.height))
+
+
+def probe(path: str | Path) -> Info:
+    """What a file contains, from its headers and its first frame.
+
+    Raises YozoraError when it holds no video that can be decoded.
+    """
+    with opened(path) as source:
+        first = next(source.frames(), None)
+        if first is None:
+            raise undecodable(source)
+        orientation, (width, height) = display(source, first)
+        fps = 0.0 if source.still else source.rate
+        estimate = max(1, round(source.seconds * fps))
+        return Info(
+            width=width,
+            height=height,
+            fps=fps,
+            seconds=source.seconds,
+            frames=1 if source.still else source.video.frames or estimate,
+            codec=source.video.codec_context.name,
+            container=source.container.format.name,
+            pixel_format=first.format.name,
+            rotation=orientation.rotation,
+            sample_aspect=float(source.sample_aspect),
+            audio=bool(source.container.streams.audio),
+            still=source.still,
+            tags={
+                key.lower(): value
+                for key, value in {**source.video.metadata, **source.container.metadata}.items()
+            },
+        )
+
+
+def undecodable(source: Source) -> YozoraError:
+    return YozoraError(
+        f"{source.path} has no frame that can be decoded: it is damaged, cut off, encrypted, or "
+        f"larger than {MAX_PIXELS >> 20} megapixels."
+    )
+
+
+def stream(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    size: Size | None = None,
+    start: float = 0.0,
+    seconds: float | None = None,
+) -> Iterator[Frames]:
+    """The frames of a file one by one, uint8 [H, W, 3], at a constant rate.
+
+    fps: frames per second of the result; the file's average rate if None. Frame k is the one a
+    player shows at start + k / fps. size: (width, height) to resize and pad to; the displayed
+    size if None. start, seconds: the part to read, in seconds. A still gives one frame. Frames
+    are decoded as they are asked for; a repeated frame is the same array again.
+    Raises YozoraError when the file cannot be opened, no frame decodes, or nothing lies at
+    `start`. Damaged frames are left out and the frame before is shown on.
+    """
+    check_window(fps, start, seconds)
+    size = None if size is None else check_size(size)
+    with opened(path) as source:
+        yield from developed(source, fps, size, start, seconds)
+
+
+def check_window(fps: float | None, start: float, seconds: float | None) -> None:
+    if fps is not None and not 0 < fps <= 1000:
+        raise YozoraError(f"A frame rate lies above 0 and up to 1000 frames per second, not {fps}.")
+    if not 0 <= start < float("inf"):
+        raise YozoraError(f"A clip starts at 0 seconds or later, not at {start}.")
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise YozoraError(f"A clip lasts more than 0 seconds, not {seconds}.")
+
+
+def developed(
+    source: Source, fps: float | None, size: Size | None, start: float, seconds: float | None
+) -> Iterator[Frames]:
+    """The pictures of an open file at a constant rate."""
+    develop = Developer(source, size)
+    if source.still:
+        chosen: Iterator[av.VideoFrame] = islice(source.frames(), 1)
+    else:
+        rate = fps or source.rate
+        count = None if seconds is None else max(1, round(seconds * rate))
+        timed = source.timed(start)
+        chosen = constant_rate(timed, rate, source.rate, start, count, source.path)
+    shown: av.VideoFrame | None = None
+    for frame in chosen:
+        if frame is not shown:
+            try:
+                picture = develop(frame)
+            except FAILURES as error:
+                raise YozoraError(f"{source.path} cannot be converted to RGB: {error}.") from error
+            shown = frame
+        yield picture
+    if shown is None:
+        if start and not source.still:
+            raise YozoraError(
+                f"{source.path} has no frame at {start:g} s: it lasts {source.seconds:g} s."
+            )
+        raise undecodable(source)
+
+
+def read(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    size: Size | None = None,
+    start: float = 0.0,
+    seconds: float | None = None,
+    max_frames: int | None = None,
+) -> Clip:
+    """A file, or a part of it, as a clip in memory; see `stream` for the arguments.
+
+    max_frames: stop after so many frames. A still (PNG, JPEG, WebP, GIF of one picture) is a
+    clip of one frame at `fps`, or 1 frame per second. Raises YozoraError as `stream` does, and
+    for a clip above MAX_CLIP_BYTES.
+    """
+    check_window(fps, start, seconds)
+    size = None if size is None else check_size(size)
+    with opened(path) as source:
+        rate = fps or (1.0 if source.still else source.rate)
+        pictures = developed(source, fps, size, start, seconds)
+        return Clip(gather(source.path, islice(pictures, max_frames)), rate)
+
+
+def gather(path: Path, pictures: Iterator[Frames]) -> Frames:
+    """Frames [T, H, W, 3] in one array that grows by doubling, so that memory peaks once."""
+    first = next(pictures)
+    room = max(1, min(64, MAX_CLIP_BYTES // first.nbytes))
+    frames = np.empty((room, *first.shape), np.uint8)
+    frames[0] = first
+    count = 1
+    for picture in pictures:
+        if (count + 1) * first.nbytes > MAX_CLIP_BYTES:
+            raise YozoraError(
+                f"{path} holds more than {MAX_CLIP_BYTES >> 20} MiB of frames: read a part "
+                "(seconds, max_frames), a smaller size, or use stream()."
+            )
+        if count == len(frames):
+            frames.resize((2 * count, *first.shape), refcheck=False)
+        frames[count] = picture
+        count += 1
+    frames.resize((count, *first.shape), refcheck=False)
+    return frames
+
+
+def read_image(path: str | Path, *, size: Size | None = None) -> Frames:
+    """The first picture of a still or a video, uint8 [H, W, 3]."""
+    return read(path, size=size, max_frames=1).frames[0]

@@ -1,0 +1,65 @@
+"""Constant frame rate out of variable: which source frame is on display at each instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from yozora.errors import YozoraError
+
+MAX_GAP = 300.0  # seconds without a frame; more is a broken timestamp, not a slow film
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A decoded frame, when it is shown and for how long (seconds)."""
+
+    time: float
+    duration: float
+    frame: av.VideoFrame
+
+
+def constant_rate(
+    frames: Iterator[Timed],
+    fps: float,
+    source_fps: float,
+    start: float,
+    count: int | None,
+    path: Path,
+) -> Iterator[av.VideoFrame]:
+    """The frame on display at start + k / fps, for k = 0 … until the last frame's end.
+
+    Containers round timestamps, cameras jitter: a frame that comes up to half an interval late
+    still counts as on time, half of the shortest of its own gap, the source's and the result's
+    interval. Frames that go back in time are left out.
+    """
+    step = 1 / fps
+    k = 0
+    shown: Timed | None = None
+    for coming in frames:
+        if shown is not None:
+            gap = coming.time - shown.time
+            if gap <= 0:
+                continue
+            if gap > MAX_GAP:
+                raise YozoraError(
+                    f"{path} jumps from {shown.time:.1f} s to {coming.time:.1f} s: "
+                    "its timestamps are broken; remux it or read the part before."
+                )
+            until = coming.time - min(gap, step, 1 / source_fps) / 2
+            while start + k * step < until:
+                yield shown.frame
+                k += 1
+                if k == count:
+                    return
+        shown = coming
+    if shown is None:
+        return
+    lasts = min(shown.duration, MAX_GAP) if shown.duration > 0 else 1 / source_fps
+    until = shown.time + lasts - min(step, lasts) / 4
+    while start + k * step < until and k != count:
+        yield shown.frame
+        k += 1
