@@ -36,7 +36,7 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 docs: $(DEV)
-	$(BIN)/python -m yozora.cli reference docs/reference/cli.md
+	$(BIN)/python docs/reference/write_cli.py
 	$(BIN)/mkdocs build --strict
 
 bench: $(BENCH)
