@@ -46,10 +46,12 @@ class Clip:
 
     @property
     def height(self) -> int:
+        """Pixels."""
         return int(self.frames.shape[1])
 
     @property
     def width(self) -> int:
+        """Pixels."""
         return int(self.frames.shape[2])
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from yozora.video.clip import Frames
 from yozora.video.geometry import RESIZE, Size

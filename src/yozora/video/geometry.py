@@ -56,8 +56,7 @@ def pad(image: Frames, size: Size, rect: Rect) -> Frames:
 
 
 def fit(frames: Frames, size: Size) -> tuple[Frames, Rect]:
-    """Resize frames [T, H, W, 3] to fit `size` = (width, height) with their aspect kept, padded
-    with black.
+    """Resize frames [T, H, W, 3] to fit `size` = (width, height), aspect kept, padded with black.
 
     Returns the new frames and the content's rectangle (x, y, width, height) on the canvas.
     """
@@ -123,6 +122,7 @@ class Orientation:
         return 180 if self.flip_y else 0
 
     def turned(self, size: Size) -> Size:
+        """The size (width, height) after the turn; its own inverse."""
         return (size[1], size[0]) if self.transposed else size
 
     def apply(self, image: Frames) -> Frames:

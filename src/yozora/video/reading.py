@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.stream import Disposition
 
@@ -22,6 +24,7 @@ from yozora.video.timing import Timed, constant_rate
 
 MAX_PIXELS = 2**25  # of one frame: 8K UHD (7680x4320) passes, a forged 16k x 16k does not
 MAX_CLIP_BYTES = 2**30  # of what read() keeps; longer films are for stream()
+MAX_RATE = 1000  # frames per second
 SMALL = 512 * 512  # pixels; decoding smaller frames on several threads is slower than on one
 
 # What FFmpeg may take a file for. Playlists and image sequences are left out on purpose: they
@@ -47,14 +50,18 @@ class Source:
 
     @property
     def still(self) -> bool:
+        """Whether the file is one picture."""
         return self.container.format.name.endswith("_pipe")
 
     @property
     def rate(self) -> float:
-        """Frames per second on average; 25, FFmpeg's own default, where no plausible rate is
-        declared."""
+        """Frames per second on average; 25, FFmpeg's own default, if none is declared."""
         rates = (self.video.average_rate, self.video.guessed_rate, self.video.base_rate)
-        return next((float(r) for r in rates if r and 0 < r <= 1000), 25.0)
+        declared = next((r for r in rates if r and 0 < r <= MAX_RATE), Fraction(25))
+        if self.container.format.name == "gif":
+            # FFmpeg averages the first delays only, which GIF rounds to hundredths of a second.
+            declared = counted_rate(self.video.frames, self.seconds, 0.01) or declared
+        return float(declared)
 
     @property
     def seconds(self) -> float:
@@ -67,60 +74,77 @@ class Source:
 
     @property
     def sample_aspect(self) -> Fraction:
+        """A pixel's width by its height."""
         return sample_aspect(self.video.sample_aspect_ratio)
 
+    def packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
+        """The stream's packets, then None; a container that breaks off ends there."""
+        try:
+            for packet in self.container.demux(self.video):
+                if packet.size:
+                    yield packet
+        except FAILURES:
+            pass
+        yield None
+
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Every frame that decodes, in order of display. Damaged packets are skipped; a
-        container that breaks off ends the stream."""
-        packets = self.container.demux(self.video)
-        while True:
+        """Every frame that decodes, in order of display; damaged ones are left out."""
+        for packet in self.packets():
             try:
-                packet = next(packets, None)
-                decoded = packet.decode() if packet is not None else None
-            except (EOFError, StopIteration):
-                return
+                decoded = self.video.decode(packet)
             except FAILURES:
-                if packet_ended(packets):
-                    return
                 continue
-            if decoded is None:
-                return
-            for frame in decoded:
-                if not frame.is_corrupt and frame.width and frame.height:
-                    yield frame
+            yield from (f for f in decoded if not f.is_corrupt and f.width and f.height)
 
     def timed(self, start: float) -> Iterator[Timed]:
-        """Frames with their time and duration in seconds from the stream's first frame."""
-        frames = self.frames()
-        origin: float | None = None
-        time, duration = 0.0, 1 / self.rate
+        """Frames from the key frame before `start`, timed in seconds from the first of all."""
         if start > 1 and self.seek(start):
-            origin = float(self.video.start_time or 0) * float(self.video.time_base or 0)
+            frames = self.stamped(self.frames(), float(self.video.start_time or 0) * self.tick)
+            first = next(frames, None)
+            if first is None or first.time <= start + 1 / self.rate:
+                yield from chain([first] if first else [], frames)
+                return
+            self.seek(0)  # a wrong index led past the start: read from the beginning
+        yield from self.stamped(self.frames(), None)
+
+    def stamped(self, frames: Iterator[av.VideoFrame], origin: float | None) -> Iterator[Timed]:
+        """Frames with time and duration; without an origin, the first frame's time is 0."""
+        time, duration = 0.0, 0.0
         for frame in frames:
-            stamp = frame.time
+            if frame.pts is not None:
+                stamp = frame.pts * self.tick
+            else:
+                stamp = (origin or 0.0) + time + (duration or 1 / self.rate)
             if origin is None:
-                origin = stamp or 0.0
-            time = stamp - origin if stamp is not None else time + duration
-            if frame.duration and frame.time_base:
-                duration = float(frame.duration * frame.time_base)
+                origin = stamp
+            time = stamp - origin
+            duration = (frame.duration or 0) * self.tick
             yield Timed(time, duration, frame)
 
+    @property
+    def tick(self) -> float:
+        """The unit of the stream's timestamps in seconds."""
+        return float(self.video.time_base or 0)
+
     def seek(self, start: float) -> bool:
-        """Go to the key frame before `start`; False when the file cannot."""
-        base = self.video.time_base
-        if not base:
+        """Go to the key frame before `start` seconds; False when the file cannot."""
+        if not self.tick:
             return False
         try:
-            offset = int(start / base) + (self.video.start_time or 0)
+            offset = int(start / self.tick) + (self.video.start_time or 0)
             self.container.seek(offset, stream=self.video)
         except FAILURES:
             return False
         return True
 
 
-def packet_ended(packets: Iterator[object]) -> bool:
-    """Whether a packet iterator died with the error it raised (a generator cannot go on)."""
-    return getattr(packets, "gi_frame", packets) is None
+def counted_rate(frames: int, seconds: float, tick: float) -> Fraction | None:
+    """The simplest rate at which `frames` frames last `seconds`, known to one tick."""
+    if not frames or seconds <= tick:
+        return None
+    low, high = frames / (seconds + tick), frames / (seconds - tick)
+    candidates = (Fraction(round(frames * d / seconds), d) for d in range(1, 1002))
+    return next((rate for rate in candidates if low <= rate <= high), None)
 
 
 @contextmanager
@@ -145,12 +169,13 @@ def opened(path: str | Path) -> Iterator[Source]:
         container = av.open(
             str(path), "r", format=still_format(head), options=options, metadata_errors="replace"
         )
+        video = video_stream(path, container)
     except FAILURES:
         raise YozoraError(
-            f"{path} is not a video or image that can be read, or it is damaged at its start."
+            f"{path} is not a video or image that can be read here, or it is damaged or cut off."
         ) from None
     with container:
-        yield Source(path, container, video_stream(path, container))
+        yield Source(path, container, video)
 
 
 def still_format(head: bytes) -> str | None:
@@ -166,12 +191,10 @@ def still_format(head: bytes) -> str | None:
 
 def video_stream(path: Path, container: InputContainer) -> av.VideoStream:
     """The first stream that moves; an audio file's cover picture is none."""
-    streams = [
-        s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-    ]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-        raise YozoraError(f"{path} contains no video, only {' and '.join(kinds)}.")
+        kinds = " and ".join(sorted({stream.type for stream in container.streams}))
+        raise YozoraError(f"{path} contains no video, only {kinds or 'a header'}.")
     video = streams[0]
     context = video.codec_context
     if context is None:
@@ -185,6 +208,7 @@ def video_stream(path: Path, container: InputContainer) -> av.VideoStream:
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
+    """Refuse frames above MAX_PIXELS."""
     if width * height > MAX_PIXELS:
         raise YozoraError(
             f"{path} claims frames of {width}x{height}: more than the {MAX_PIXELS >> 20} "
@@ -201,6 +225,7 @@ class Developer:
         self._to_rgb = ToRGB()
 
     def __call__(self, frame: av.VideoFrame) -> Frames:
+        """The frame as it is to be seen, uint8 [H, W, 3]."""
         orientation, shown = display(self._source, frame)
         if self._size is None:
             # A stream may change its size later; its first frame decides.
@@ -212,7 +237,8 @@ class Developer:
 
 def display(source: Source, frame: av.VideoFrame) -> tuple[Orientation, Size]:
     """How a frame is turned, and its size as seen: square pixels, its height kept."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    side_data = cast("Mapping[str, Buffer]", frame.side_data)
+    matrix = side_data.get("DISPLAYMATRIX")
     orientation = Orientation(bytes(matrix) if matrix is not None else None)
     width = max(1, round(frame.width * source.sample_aspect))
     check_pixels(source.path, width, frame.height)
@@ -252,6 +278,7 @@ def probe(path: str | Path) -> Info:
 
 
 def undecodable(source: Source) -> YozoraError:
+    """The error for a file that opens but gives no frame."""
     return YozoraError(
         f"{source.path} has no frame that can be decoded: it is damaged, cut off, encrypted, or "
         f"larger than {MAX_PIXELS >> 20} megapixels."
@@ -282,8 +309,11 @@ def stream(
 
 
 def check_window(fps: float | None, start: float, seconds: float | None) -> None:
-    if fps is not None and not 0 < fps <= 1000:
-        raise YozoraError(f"A frame rate lies above 0 and up to 1000 frames per second, not {fps}.")
+    """Refuse a rate, start or length that no clip can have."""
+    if fps is not None and not 0 < fps <= MAX_RATE:
+        raise YozoraError(
+            f"A frame rate lies above 0 and up to {MAX_RATE} frames per second, not {fps}."
+        )
     if not 0 <= start < float("inf"):
         raise YozoraError(f"A clip starts at 0 seconds or later, not at {start}.")
     if seconds is not None and not 0 < seconds < float("inf"):
@@ -365,4 +395,6 @@ def gather(path: Path, pictures: Iterator[Frames]) -> Frames:
 
 def read_image(path: str | Path, *, size: Size | None = None) -> Frames:
     """The first picture of a still or a video, uint8 [H, W, 3]."""
-    return read(path, size=size, max_frames=1).frames[0]
+    frames: Frames = read(path, size=size, max_frames=1).frames
+    first: Frames = frames[0]
+    return first

@@ -79,6 +79,7 @@ def grid(cells: list[Frames], columns: int) -> Frames:
     shape = (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3)
     sheet = np.full(shape, PAPER, np.uint8)
     for i, cell in enumerate(cells):
-        y, x = (GAP + n * step for n, step in zip(divmod(i, columns), (height + GAP, width + GAP)))
+        row, column = divmod(i, columns)
+        y, x = GAP + row * (height + GAP), GAP + column * (width + GAP)
         sheet[y : y + height, x : x + width] = cell
     return sheet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Literal, Self
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from yozora.errors import YozoraError
 from yozora.video.clip import Clip, Frames
@@ -45,7 +44,7 @@ def renamed(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or error
         raise YozoraError(f"{path} could not be written: {reason}.") from error
@@ -183,6 +182,7 @@ class Palette:
         self._count = 0
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in 256 colours."""
         frame.pts = self._count
         self._count += 1
         self._graph.vpush(frame)
