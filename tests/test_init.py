@@ -16,8 +16,10 @@ import yozora
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HEAVY = {"torch", "numpy", "av", "lance", "skia", "transformers", "matplotlib", "rich"}
-# Where a distribution's import name is not its own name; pyarrow and pillow come with others.
+# Where a distribution's import name is not its own name; pyarrow comes with pylance.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
     "lance": "pylance",
     "pyarrow": "pylance",
     "skia": "skia-python",

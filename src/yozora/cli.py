@@ -99,6 +99,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
+SPLIT = click.Choice(["train", "validation", "heldout"])
 SUFFIXES = (".mp4", ".webm", ".gif")
 EXISTING = click.Path(exists=True, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -117,15 +118,11 @@ def print_json(report: Mapping[str, Any]) -> None:
     click.echo(json.dumps(report, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a report for people."""
+def print_rich(report: Any) -> None:
+    """Print a report for people, one that rich knows how to lay out."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table)
+    Console().print(report)
 
 
 def tracked(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
@@ -216,12 +213,7 @@ def world() -> None:
     help="Only these motions, such as fall,throw,pendulum.",
 )
 @click.option("--bodies", type=click.IntRange(1, 3), help="Only scenes with this many bodies.")
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "heldout"]),
-    default="train",
-    show_default=True,
-)
+@click.option("--split", type=SPLIT, default="train", show_default=True)
 @as_json
 def render_world(
     out: Path | None,
@@ -251,8 +243,13 @@ def render_world(
     pairs = tracked(pairs, "rendering", clips)
     if out is not None:
         pairs = saved(pairs, out)
-    added = open_corpus(corpus).add(pairs) if corpus is not None else sum(1 for _ in pairs)
-    report = {"clips": clips, "out": str(out or ""), "corpus": str(corpus or ""), "added": added}
+    report: dict[str, Any] = {"clips": clips, "out": str(out) if out else None}
+    if corpus is None:
+        for _ in pairs:
+            pass
+    else:
+        done = open_corpus(corpus).add(pairs)
+        report |= {"corpus": str(corpus), **dataclasses.asdict(done)}
     print_json(report) if as_json else say(f"rendered {clips} clips into {out or corpus}")
 
 
@@ -267,10 +264,11 @@ def saved(pairs: Iterable[tuple[Clip, Record]], out: Path) -> Iterator[tuple[Cli
 
 
 def open_corpus(directory: Path) -> Corpus:
-    """The corpus in ``directory``, created when there is none yet."""
+    """The corpus in ``directory``; an empty or a new directory becomes one."""
     from yozora.corpus.catalogue import Corpus
 
-    return Corpus.open(directory) if directory.exists() else Corpus.create(directory)
+    begun = directory.is_dir() and any(directory.iterdir())
+    return Corpus.open(directory) if begun else Corpus.create(directory)
 
 
 @main.command()
@@ -303,9 +301,59 @@ def ingest(
     print_json(report) if as_json else say(f"took {added} clips into {corpus}")
 
 
-@main.group()
-def corpus() -> None:
+@main.group("corpus")
+def corpus_group() -> None:
     """A corpus: its clips, captions, sources and rights."""
+
+
+@corpus_group.command("check")
+@click.argument("directory", type=FOLDER, metavar="DIR")
+@as_json
+def check_corpus(directory: Path, as_json: bool) -> None:
+    """Count the clips of each bucket and split, and say what was dropped and why.
+
+    This is where to look when a training run says that it has 0 batches.
+    """
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.report import check
+
+    report = check(Corpus.open(directory))
+    print_json(report.to_json()) if as_json else print_rich(report)
+
+
+@corpus_group.command("show")
+@click.argument("directory", type=FOLDER, metavar="DIR")
+@click.option("--split", type=SPLIT, help="Only clips of this split.")
+@click.option("--kind", type=click.Choice(["world", "footage"]), help="Only clips of this kind.")
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="How many clips.")
+@click.option("--sheet", type=ANY, metavar="PNG", help="Also write a contact sheet of them.")
+@as_json
+def show_corpus(
+    directory: Path,
+    split: str | None,
+    kind: str | None,
+    limit: int,
+    sheet: Path | None,
+    as_json: bool,
+) -> None:
+    """Show clips of a corpus, spread evenly over it, with their captions."""
+    from yozora.corpus import report
+    from yozora.corpus.catalogue import Corpus
+
+    corpus = Corpus.open(directory)
+    rows = report.show(corpus, split=split, kind=kind, limit=limit)
+    if sheet is not None:
+        report.sheet(corpus, rows, sheet)
+    if as_json:
+        print_json(
+            {"clips": [{**dataclasses.asdict(row.record), "path": row.path} for row in rows]}
+        )
+        return
+    for row in rows:
+        shape = f"{row.frames} frames {row.width}x{row.height} at {row.fps:g} fps"
+        click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {shape}")
+        for caption in row.captions:
+            click.echo(f"  {caption}")
 
 
 @main.group()
