@@ -1,0 +1,1 @@
+"""What is in generated clips, and how good it is: independent of the training code."""
