@@ -1,0 +1,222 @@
+"""A corpus on disk: clips as files named by their content, a Lance catalogue, and what was dropped.
+
+    DIR/clips/ab/ab….mp4     visually lossless H.264, named by the SHA-256 of the frames it was made from
+    DIR/catalogue.lance      one row a clip (schema.py); a commit adds its rows whole or not at all
+    DIR/drops.jsonl          what was refused, a line each, with the reason
+
+A file is in place before its row is committed, so that a process killed at any moment leaves at most files without
+a row; adding the same clips again finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lance
+
+from yozora import video
+from yozora.artifact import building, scratch
+from yozora.corpus.schema import (
+    SCHEMA,
+    SPLITS,
+    Row,
+    check_record,
+    clip_hash,
+    from_table,
+    make_row,
+    to_table,
+)
+from yozora.errors import YozoraError
+from yozora.video import Clip, Record
+
+STAGE = "corpus/1"
+COMMIT_ROWS = 256
+COMMIT_SECONDS = 20.0  # a slow source must not keep finished clips out of the catalogue
+COMPACT_ABOVE = 64  # fragments; reading slows down with their number
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an add did: clips that are new, and clips the corpus had already."""
+
+    added: int
+    duplicates: int
+
+
+class Corpus:
+    """A collection of clips with captions and rights. `Corpus.create(dir)` or `Corpus.open(dir)`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, directory: str | Path) -> Corpus:
+        """A new, empty corpus. Raises YozoraError when the directory holds something."""
+        path = Path(directory)
+        with building(path, stage=STAGE, inputs={}, parameters={}) as folder:
+            (folder / "clips").mkdir()
+            lance.write_dataset(SCHEMA.empty_table(), str(folder / "catalogue.lance"))
+        return cls(path)
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Corpus:
+        """An existing corpus. Raises YozoraError when there is none."""
+        path = Path(directory)
+        if not (path / "catalogue.lance").is_dir():
+            raise YozoraError(
+                f"{path} is no corpus: `yozora ingest` and `yozora world render --corpus` make one."
+            )
+        return cls(path)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def rows(self, split: str | None = None, kind: str | None = None) -> list[Row]:
+        """The catalogue's rows in the order they were added; `kind` is "world" or "footage"."""
+        if split is not None and split not in SPLITS:
+            raise YozoraError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
+        wanted = {"split": split, "kind": kind}
+        conditions = [f"{name} = '{value}'" for name, value in wanted.items() if value]
+        table = self._dataset().to_table(filter=" AND ".join(conditions) or None)
+        return from_table(table)
+
+    def read(self, row: Row, *, fps: float | None = None) -> Clip:
+        """A row's clip, at another frame rate on request. Raises YozoraError when its file is gone."""
+        path = self.path / row.path
+        if not path.exists():
+            raise YozoraError(f"{path} is missing: add the clip's source to the corpus again.")
+        return video.read(path, fps=fps)
+
+    def identity(self) -> str:
+        """The hash of which clips there are, with which captions and splits; order does not count."""
+        columns = self._dataset().to_table(columns=["id", "split", "captions"]).to_pylist()
+        lines = sorted({json.dumps(row, sort_keys=True) for row in columns})
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def drops(self) -> list[dict[str, str]]:
+        """What is refused, {"source", "reason"} each: the last word on each source counts."""
+        path = self.path / "drops.jsonl"
+        found: dict[str, dict[str, str]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            with suppress(
+                ValueError, KeyError, TypeError
+            ):  # a killed process may leave half a line
+                drop = json.loads(line)
+                found[drop["source"]] = {"source": drop["source"], "reason": drop["reason"]}
+        return [drop for drop in found.values() if drop["reason"]]
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def add(
+        self,
+        items: Iterable[tuple[Clip, Record]],
+        *,
+        progress: Callable[[int], None] | None = None,
+        workers: int = 2,
+    ) -> Added:
+        """Store clips and their records; what is there already is not added twice.
+
+        items are taken one by one and encoded by `workers` threads; rows are committed every few hundred clips.
+        progress is called with the number of clips done. Several processes may add to one corpus at once.
+        Raises YozoraError when a record has no licence, or a file cannot be written.
+        """
+        known = self._ids()
+        pending: list[Row] = []
+        added = done = 0
+        committed = time.monotonic()
+        with scratch(self.path, "incoming") as folder:
+            try:
+                for row in self._stored(items, known, folder, workers):
+                    done += 1
+                    if row is not None:
+                        pending.append(row)
+                    late = time.monotonic() - committed > COMMIT_SECONDS
+                    if len(pending) >= COMMIT_ROWS or (pending and late):
+                        added, committed = added + self._commit(pending), time.monotonic()
+                        pending = []
+                    if progress is not None:
+                        progress(done)
+            finally:
+                added += self._commit(pending)
+        if added:
+            self._compact()
+        return Added(added, done - added)
+
+    def drop(self, source: str | Path, reason: str) -> None:
+        """Note that a source was refused, and why; an empty reason takes that back."""
+        line = json.dumps({"source": str(source), "reason": reason}, ensure_ascii=False) + "\n"
+        with (self.path / "drops.jsonl").open("ab") as file:
+            file.write(line.encode())
+
+    def _stored(
+        self, items: Iterable[tuple[Clip, Record]], known: set[str], folder: Path, workers: int
+    ) -> Iterator[Row | None]:
+        """The row of each item once its file is in place, in order; None for a clip in `known`, which grows."""
+        running: deque[Future[Row | None]] = deque()
+        failure: Exception | None = None
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for clip, record in items:
+                    check_record(record)
+                    digest = clip_hash(clip)
+                    new = digest not in known
+                    known.add(digest)
+                    running.append(pool.submit(self._store, clip, record, digest, folder, new))
+                    if len(running) > 2 * workers:
+                        yield running.popleft().result()
+            except Exception as error:
+                failure = error  # what came before it is good
+            while running:
+                yield running.popleft().result()
+        if failure is not None:
+            raise failure
+
+    def _store(
+        self, clip: Clip, record: Record, digest: str, folder: Path, new: bool
+    ) -> Row | None:
+        """Encode a new clip and move it to its place."""
+        if not new:
+            return None
+        row = make_row(clip, record, digest)
+        part = folder / f"{digest}.mp4"
+        video.write(clip, part, quality="exact")
+        place = self.path / row.path
+        place.parent.mkdir(exist_ok=True)
+        part.replace(place)
+        return row
+
+    def _commit(self, rows: list[Row]) -> int:
+        """Append the rows that no other process added meanwhile; returns how many."""
+        known = self._ids() if rows else set()
+        fresh = [row for row in rows if row.id not in known]
+        if fresh:
+            uri = str(self.path / "catalogue.lance")
+            try:
+                lance.write_dataset(to_table(fresh), uri, mode="append")
+            except (OSError, RuntimeError) as error:
+                raise YozoraError(f"{uri} could not take new rows: {error}.") from error
+        return len(fresh)
+
+    def _compact(self) -> None:
+        """Merge the small fragments that many commits leave."""
+        dataset = self._dataset()
+        if len(dataset.get_fragments()) > COMPACT_ABOVE:
+            with suppress(OSError, RuntimeError):  # another process commits: its turn will come
+                dataset.optimize.compact_files()
+
+    def _ids(self) -> set[str]:
+        return set(self._dataset().to_table(columns=["id"]).column("id").to_pylist())
+
+    def _dataset(self) -> Any:
+        try:
+            return lance.dataset(str(self.path / "catalogue.lance"))
+        except (OSError, ValueError) as error:
+            raise YozoraError(f"{self.path} has no readable catalogue: {error}.") from error

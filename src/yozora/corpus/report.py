@@ -1,0 +1,155 @@
+"""What a corpus holds and what it dropped: the answer to "why do I have 0 batches?"."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from yozora.corpus.catalogue import Corpus
+from yozora.corpus.schema import SPLITS, Row
+from yozora.errors import YozoraError
+from yozora.video import contact_sheet, write_image
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one shape and rate: only such clips can share a batch without being cut or resized."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    train: int
+    validation: int
+    heldout: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """Counts over a corpus. splits, kinds, sources and licences map a name to a number of clips."""
+
+    path: str
+    clips: int
+    seconds: float
+    buckets: list[Bucket]
+    splits: dict[str, int]
+    kinds: dict[str, int]
+    sources: dict[str, int]
+    licences: dict[str, int]
+    drops: list[dict[str, str]]
+    missing: list[str]
+    problems: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON types."""
+        return asdict(self)
+
+    def __rich__(self) -> Group:
+        """The report as tables for a terminal."""
+        buckets = Table("frames", "height", "width", "fps", *SPLITS, title="buckets")
+        for bucket in self.buckets:
+            buckets.add_row(*(f"{value:g}" for value in asdict(bucket).values()))
+        parts: list[Any] = [f"{self.path}: {self.clips} clips, {self.seconds:.0f} s", buckets]
+        parts += [
+            counts("split", self.splits),
+            counts("kind", self.kinds),
+            counts("source", self.sources),
+            counts("licence", self.licences),
+        ]
+        if self.drops:
+            table = Table("dropped", "why")
+            for drop in self.drops:
+                table.add_row(drop["source"], drop["reason"])
+            parts.append(table)
+        return Group(*parts, *self.problems)
+
+
+def counts(name: str, numbers: dict[str, int], most: int = 20) -> Table:
+    """A table of the largest counts."""
+    table = Table(name, "clips")
+    for key in list(numbers)[:most]:
+        table.add_row(key, str(numbers[key]))
+    if len(numbers) > most:
+        table.add_row(f"… and {len(numbers) - most} more", str(sum(list(numbers.values())[most:])))
+    return table
+
+
+def check(corpus: Corpus) -> Check:
+    """Count what a corpus holds, find files that are gone, and say what would keep training from starting."""
+    rows = corpus.rows()
+    drops = corpus.drops()
+    missing = [row.path for row in rows if not (corpus.path / row.path).exists()]
+    splits = Counter(row.split for row in rows)
+    return Check(
+        path=str(corpus.path),
+        clips=len(rows),
+        seconds=round(sum(row.seconds for row in rows), 3),
+        buckets=bucket_counts(rows),
+        splits={split: splits[split] for split in SPLITS},
+        kinds=dict(Counter(row.kind for row in rows).most_common()),
+        sources=dict(Counter(origin(row) for row in rows).most_common()),
+        licences=dict(Counter(row.licence for row in rows).most_common()),
+        drops=drops,
+        missing=missing,
+        problems=problems(rows, drops, missing),
+    )
+
+
+def origin(row: Row) -> str:
+    """What a row is counted under: its file, or the whole world, whose every clip is its own source."""
+    return "world" if row.kind == "world" else row.source
+
+
+def bucket_counts(rows: Sequence[Row]) -> list[Bucket]:
+    """Clips per shape, rate and split; the largest bucket first."""
+    found: dict[tuple[int, int, int, float], Counter[str]] = {}
+    for row in rows:
+        shape = (row.frames, row.height, row.width, row.fps)
+        found.setdefault(shape, Counter())[row.split] += 1
+    ordered = sorted(found.items(), key=lambda item: -item[1].total())
+    return [Bucket(*shape, *(number[split] for split in SPLITS)) for shape, number in ordered]
+
+
+def problems(
+    rows: Sequence[Row], drops: Sequence[dict[str, str]], missing: Sequence[str]
+) -> list[str]:
+    """A sentence for each thing that leaves training without batches."""
+    said = []
+    if not rows:
+        refused = f": all {len(drops)} sources were refused (see why above)" if drops else ""
+        said.append(f"The corpus is empty{refused or ': add clips with `yozora ingest`'}.")
+    elif not any(row.split == "train" for row in rows):
+        said.append("No clip is in the split 'train', so training has 0 batches.")
+    elif all(row.frames == 1 for row in rows if row.split == "train"):
+        said.append("All training clips are stills, so video training has 0 batches.")
+    if rows and not any(row.split == "validation" for row in rows):
+        said.append("No clip is in the split 'validation', so a run has no validation loss.")
+    if missing:
+        said.append(
+            f"{len(missing)} clips have lost their file, {missing[0]} first: add them again."
+        )
+    return said
+
+
+def show(
+    corpus: Corpus, *, split: str | None = None, kind: str | None = None, limit: int = 20
+) -> list[Row]:
+    """At most `limit` rows, spread evenly over the corpus."""
+    rows = corpus.rows(split, kind)
+    step = max(1.0, len(rows) / max(1, limit))
+    return [rows[int(i * step)] for i in range(min(limit, len(rows)))]
+
+
+def sheet(corpus: Corpus, rows: Sequence[Row], path: str | Path, *, columns: int = 2) -> Path:
+    """Write a contact sheet of these rows' clips, with their captions, as a PNG."""
+    if not rows:
+        raise YozoraError(f"{corpus.path} has no such clips, so there is nothing to show.")
+    clips = [corpus.read(row) for row in rows]
+    captions = [row.captions[0] if row.captions else row.source for row in rows]
+    return write_image(path, contact_sheet(clips, captions, columns=columns))

@@ -1,0 +1,153 @@
+"""What the catalogue knows of a clip: one row, its columns, and how a Record becomes one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from yozora.errors import YozoraError
+from yozora.video import Clip, Record
+
+SPLITS = ("train", "validation", "heldout")
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # clip_hash of the frames
+        ("path", pa.string()),  # of the file, inside the corpus
+        ("captions", pa.list_(pa.string())),
+        ("split", pa.string()),
+        ("kind", pa.string()),  # world or footage
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("holder", pa.string()),
+        ("url", pa.string()),
+        ("frames", pa.int32()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("fps", pa.float64()),
+        ("labels", pa.large_string()),  # JSON
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip of a corpus: where it is, what it shows, whose it is. It carries no frames."""
+
+    id: str
+    path: str
+    captions: tuple[str, ...]
+    split: str
+    kind: str
+    source: str
+    licence: str
+    holder: str
+    url: str
+    frames: int
+    height: int
+    width: int
+    fps: float
+    labels_json: str
+
+    @cached_property
+    def labels(self) -> dict[str, Any]:
+        """The record's labels; parsed when first asked for, since most readers never do."""
+        labels: dict[str, Any] = json.loads(self.labels_json)
+        return labels
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+        return self.frames / self.fps
+
+    @property
+    def record(self) -> Record:
+        """The record that came with the clip."""
+        return Record(
+            captions=self.captions,
+            source=self.source,
+            licence=self.licence,
+            holder=self.holder,
+            url=self.url,
+            split=self.split,
+            labels=self.labels,
+        )
+
+
+def check_record(record: Record) -> None:
+    """Raise YozoraError when a record lacks what every clip of a corpus has to have."""
+    if not record.licence.strip():
+        raise YozoraError(f"{record.source} has no licence: a corpus takes no clip without one.")
+    if record.split not in SPLITS:
+        raise YozoraError(
+            f"{record.source}: split '{record.split}' is none of {', '.join(SPLITS)}."
+        )
+
+
+def clip_hash(clip: Clip) -> str:
+    """SHA-256, in hex, of a clip's shape, rate and frames.
+
+    Frames, not the encoded file: encoders give other bytes on another day (version, threads), and a clip that is
+    there already need not be encoded to be known.
+    """
+    digest = hashlib.sha256(repr((clip.frames.shape, float(clip.fps))).encode())
+    digest.update(np.ascontiguousarray(clip.frames).data)
+    return digest.hexdigest()
+
+
+def make_row(clip: Clip, record: Record, digest: str) -> Row:
+    """The row of a clip whose clip_hash is `digest`."""
+    try:
+        labels = json.dumps(dict(record.labels), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise YozoraError(f"{record.source}: labels must be JSON: {error}.") from error
+    return Row(
+        id=digest,
+        path=clip_path(digest),
+        captions=tuple(record.captions),
+        split=record.split,
+        kind="world" if "scene" in record.labels else "footage",
+        source=record.source,
+        licence=record.licence,
+        holder=record.holder,
+        url=record.url,
+        frames=len(clip),
+        height=clip.height,
+        width=clip.width,
+        fps=float(clip.fps),
+        labels_json=labels,
+    )
+
+
+def clip_path(digest: str) -> str:
+    """Where the clip with this hash lies: few files a folder, however many there are."""
+    return f"clips/{digest[:2]}/{digest}.mp4"
+
+
+def to_table(rows: Iterable[Row]) -> pa.Table:
+    """Rows as an Arrow table of SCHEMA."""
+    names = ["labels_json" if name == "labels" else name for name in SCHEMA.names]
+    records = list(rows)
+    columns = [[getattr(row, name) for row in records] for name in names]
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )
+
+
+def from_table(table: pa.Table) -> list[Row]:
+    """The rows of a table of SCHEMA; of rows with the same id, the first."""
+    columns = [table.column(name).to_pylist() for name in SCHEMA.names]
+    captions = SCHEMA.names.index("captions")
+    columns[captions] = [tuple(texts) for texts in columns[captions]]
+    rows: dict[str, Row] = {}
+    for values in zip(*columns, strict=True):
+        rows.setdefault(values[0], Row(*values))
+    return list(rows.values())
