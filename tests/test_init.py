@@ -30,8 +30,10 @@ DISTRIBUTIONS = {
 
 def loaded_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter holds after running ``code``."""
-    report = f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    report = f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in list(sys.modules)}})"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
     return set(done.stdout.splitlines()[-1].split())
 
 
@@ -54,6 +56,16 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_importing_yozora_loads_nothing_heavy() -> None:
     loaded = loaded_after("import yozora")
     assert "yozora" in loaded
+    assert not loaded & HEAVY
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = loaded_after(
+        "from click.testing import CliRunner\n"
+        "from yozora.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0"
+    )
+    assert "click" in loaded
     assert not loaded & HEAVY
 
 
@@ -87,16 +99,25 @@ def imported() -> set[str]:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.partition(".")[0])
+            elif (
+                isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.util.find_spec"
+            ):
+                names |= {ast.literal_eval(argument) for argument in node.args}
     return names - set(sys.stdlib_module_names) - {"yozora"}
 
 
 def distributions(requirements: list[str]) -> set[str]:
-    return {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in requirements}  # type: ignore[index]
+    """The normalised names of requirements such as 'Pre_Commit>=4'."""
+    names = (re.split(r"[^\w.-]", requirement)[0] for requirement in requirements)
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
 
 
 def declared() -> set[str]:
     extras = PROJECT["project"]["optional-dependencies"]
-    everything = [*PROJECT["project"]["dependencies"], *(name for extra in extras.values() for name in extra)]
+    everything = [
+        *PROJECT["project"]["dependencies"],
+        *(name for extra in extras.values() for name in extra),
+    ]
     return distributions(everything) - {"yozora"}
 
 
@@ -115,4 +136,6 @@ def test_every_dependency_is_pinned_and_explained() -> None:
     explained = (ROOT / "docs" / "concepts" / "dependencies.md").read_text(encoding="utf-8")
     for name in declared():
         assert name in pins, f"{name} is not in constraints.txt"
-        assert re.search(rf"\b{re.escape(name)}\b", explained), f"{name} is not explained in the docs"
+        assert re.search(rf"\b{re.escape(name)}\b", explained), (
+            f"{name} is not explained in the docs"
+        )

@@ -1,0 +1,241 @@
+"""The command line: help, exit statuses, reports, and the commands that need no trained model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yozora import cli, read
+from yozora.errors import YozoraError
+
+
+def run(*arguments: object) -> Result:
+    """Run a command in this process; an exception that is no exit is a failure of the test."""
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The full names of all commands that do something."""
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from leaves(child, (*path, name))
+    else:
+        yield path
+
+
+COMMANDS = sorted(leaves(cli.main))
+
+
+def test_the_promised_commands_are_there() -> None:
+    promised = {
+        ("world", "render"),
+        ("ingest",),
+        ("corpus", "check"),
+        ("corpus", "show"),
+        ("train", "codec"),
+        ("train", "model"),
+        ("generate",),
+        ("evaluate",),
+        ("doctor",),
+    }
+    assert promised <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_reports_as_json(command: tuple[str, ...]) -> None:
+    shown = run(*command, "--help")
+    assert shown.exit_code == 0
+    assert "--json" in shown.stdout
+
+
+WRONG_CALLS = [
+    "nonsense",
+    "world render --clips 1",
+    "world render --out o --clips 0",
+    "world render --out o --clips 1 --size 112",
+    "world render --out o --clips 1 --size 0x64",
+    "ingest --corpus c --licence MIT",
+    "ingest missing.mp4 --corpus c --licence MIT",
+    "train model nano --out o",
+    "train model nano --corpus c --out o --set nonsense",
+    "generate -o out.mp4",
+    "generate prompt --prompts missing.txt -o out",
+    "generate prompt -o out.doc",
+    "generate prompt -o out.mp4 --extend forward",
+    "generate prompt -o out.mp4 --fill 1.4:0.8",
+]
+
+
+@pytest.mark.parametrize("line", WRONG_CALLS)
+def test_a_wrong_call_is_status_2(line: str) -> None:
+    result = run(*line.split())
+    assert result.exit_code == 2
+    assert "Error" in result.stderr
+    assert result.stdout == ""
+
+
+def one_line_error(result: Result) -> str:
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_what_cannot_be_done_is_one_line_and_status_1(tmp_path: Path) -> None:
+    assert "no corpus" in one_line_error(run("corpus", "check", tmp_path))
+    render = run("world", "render", "--out", tmp_path / "o", "--clips", 1, "--kinds", "flying")
+    assert "flying" in one_line_error(render)
+
+
+def test_a_file_in_the_way_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("not a directory")
+    result = run("world", "render", "--out", tmp_path / "taken" / "inside", "--clips", 1)
+    assert "taken" in one_line_error(result)
+
+
+def test_world_render_writes_clips_and_what_is_true_of_them(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    options = ("--clips", 2, "--seed", 4, "--size", "224x128", "--frames", 9, "--fps", 4)
+    report = json.loads(run("world", "render", "--out", folder, *options, "--json").stdout)
+    assert report["clips"] == 2
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "000000.json",
+        "000000.mp4",
+        "000001.json",
+        "000001.mp4",
+    ]
+    clip = read(folder / "000001.mp4")
+    assert (clip.frames.shape, clip.fps) == ((9, 128, 224, 3), 4)
+    facts = json.loads((folder / "000001.json").read_text(encoding="utf-8"))
+    assert facts["captions"]
+    assert facts["labels"]["scene"]["bodies"]
+    assert len(facts["labels"]["truth"]["times"]) == 9
+
+
+def test_world_render_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("world", "render", "--out", tmp_path / name, "--clips", 1, "--seed", seed)
+    a, b, c = ((tmp_path / name / "000000.json").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_world_render_kinds_and_bodies(tmp_path: Path) -> None:
+    options = ("--clips", 3, "--kinds", "fall,pendulum", "--bodies", 1)
+    run("world", "render", "--out", tmp_path, *options)
+    for path in tmp_path.glob("*.json"):
+        (body,) = json.loads(path.read_text(encoding="utf-8"))["labels"]["scene"]["bodies"]
+        assert body["law"] in {"fall", "pendulum"}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    directory = tmp_path / "corpus"
+    assert run("world", "render", "--corpus", directory, "--clips", 3).exit_code == 0
+    return directory
+
+
+def test_rendering_the_same_clips_again_adds_nothing(corpus: Path) -> None:
+    again = run("world", "render", "--corpus", corpus, "--clips", 4, "--json")
+    report = json.loads(again.stdout)
+    assert (report["added"], report["duplicates"]) == (1, 3)
+
+
+def test_corpus_check_counts(corpus: Path) -> None:
+    report = json.loads(run("corpus", "check", corpus, "--json").stdout)
+    assert report["clips"] == 3
+    (bucket,) = report["buckets"]
+    assert (bucket["frames"], bucket["width"], bucket["height"]) == (17, 112, 64)
+    assert "112" in run("corpus", "check", corpus).stdout
+
+
+def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    shown = json.loads(
+        run("corpus", "show", corpus, "--limit", 2, "--sheet", sheet, "--json").stdout
+    )
+    assert len(shown["clips"]) == 2
+    assert all(clip["captions"] and (corpus / clip["path"]).exists() for clip in shown["clips"])
+    assert read(sheet).frames.shape[0] == 1
+    assert "no such clips" in one_line_error(
+        run("corpus", "show", corpus, "--split", "heldout", "--sheet", sheet)
+    )
+
+
+def test_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "WEIGHTS", tmp_path)
+    result = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 1
+    assert checks["shipped weights"]["status"] == "missing"
+    assert checks["torch"]["status"] == checks["mp4 encoder"]["status"] == "ok"
+    (tmp_path / "nano").mkdir()
+    (tmp_path / "nano" / "model.safetensors").write_bytes(bytes(2_000_000))
+    assert "nano (2 MB)" in run("doctor").stdout
+
+
+def test_doctor_reads_processor_flags() -> None:
+    from yozora.doctor import cpu_flags
+
+    text = "processor\t: 0\nflags\t\t: fpu avx2 avx512f\n\nprocessor\t: 1\nflags\t\t: other\n"
+    assert cpu_flags(text) == {"fpu", "avx2", "avx512f"}
+    assert cpu_flags("") == frozenset()
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**5))
+def test_sizes_are_read_as_written(width: int, height: int) -> None:
+    assert cli.parse_size(f"{width}x{height}") == (width, height)
+
+
+@given(st.floats(0, 1e4), st.floats(1e-3, 1e4))
+def test_spans_are_read_as_written(start: float, length: float) -> None:
+    assert cli.parse_span(f"{start!r}:{start + length!r}") == (start, start + length)
+
+
+@given(st.text())
+def test_no_text_makes_the_parsers_crash(text: str) -> None:
+    for parse in (cli.parse_size, cli.parse_span):
+        try:
+            parse(text)
+        except ValueError:
+            continue
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    lr: float = 1e-3
+    name: str = "nano"
+    size: tuple[int, int] = (112, 64)
+    config: Inner = Inner()
+
+
+def test_settings_change_fields_of_any_depth() -> None:
+    settings = cli.parse_settings(
+        None, None, ["lr=1", "name=mine", "size=[64, 32]", "config.depth=3"]
+    )
+    assert cli.with_settings(Recipe(), settings) == Recipe(1.0, "mine", (64, 32), Inner(3))
+
+
+@pytest.mark.parametrize(
+    "setting", ["speed=1", "config.width=1", "lr=fast", "config.depth=0.5", "lr.x=1"]
+)
+def test_settings_that_do_not_fit_are_refused(setting: str) -> None:
+    with pytest.raises(YozoraError, match="--set"):
+        cli.with_settings(Recipe(), cli.parse_settings(None, None, [setting]))
