@@ -30,7 +30,7 @@ def captions(scene: Scene, seed: int) -> tuple[str, str]:
 def prompts(
     n: int, seed: int, *, split: str = "heldout", bodies: int | None = 1, style: str = "dense"
 ) -> list[tuple[str, Scene]]:
-    """n prompts for evaluation, each with the scene that it describes.
+    """Evaluation prompts, n of them, each with the scene that it describes.
 
     style: "dense", "short", or "mixed" (alternating). Raises YozoraError for another style, and
     as `sample` does.
@@ -97,7 +97,9 @@ class _Teller:
         for name, body in zip(names, self.scene.bodies, strict=False):
             words = self._body(body, sized=dense)
             if dense:
-                clauses[name] = self._expand("clause:rest" if body.law == "rest" else "clause", words)
+                clauses[name] = self._expand(
+                    "clause:rest" if body.law == "rest" else "clause", words
+                )
             else:
                 clauses[name] = f"{words['body']} {self._expand(words['act'], words)}"
         return clauses
@@ -162,7 +164,7 @@ class _Teller:
 
 
 def _noun(body: Body, *, sized: bool) -> str:
-    """ "a small red ball" or "an orange star"."""
+    """Name a body with its article: a small red ball, an orange star."""
     words = f"{body.size} {body.colour} {body.shape}" if sized else f"{body.colour} {body.shape}"
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 

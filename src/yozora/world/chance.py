@@ -24,15 +24,19 @@ class Chance:
         ).random
 
     def happens(self, probability: float) -> bool:
+        """Whether an event of this probability happens."""
         return self._random() < probability
 
     def uniform(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
         return low + (high - low) * self._random()
 
     def choice(self, options: Sequence[T]) -> T:
+        """One of the options, all alike likely."""
         return options[int(self._random() * len(options))]
 
     def weighted(self, weights: Mapping[T, float]) -> T:
+        """One of the keys, as likely as its weight."""
         target = self._random() * sum(weights.values())
         for option, weight in weights.items():
             target -= weight
@@ -41,4 +45,5 @@ class Chance:
         return option  # rounding only
 
     def shuffled(self, options: Sequence[T]) -> list[T]:
+        """The options in random order."""
         return sorted(options, key=lambda _: self._random())

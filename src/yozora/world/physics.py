@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from yozora.world.shapes import EXTENTS, REACH, cells, contact_distance, inside
 
 if TYPE_CHECKING:
-    from yozora.world.scene import Body, Scene
+    from yozora.world.scene import Body, Camera, Scene
 
 Array = NDArray[np.float64]
 
@@ -111,7 +111,9 @@ def _bounce(body: Body, t: Array) -> tuple[Array, Array]:
     n = np.where(falling, 0, impacts)
     since = t - t0 * (1 + 2 * e * (1 - e**n) / (1 - e))
     up = GRAVITY * t0 * e ** (n + 1)  # speed just after impact n
-    y = np.where(falling, body.y0 + 0.5 * GRAVITY * t * t, floor - up * since + 0.5 * GRAVITY * since**2)
+    y = np.where(
+        falling, body.y0 + 0.5 * GRAVITY * t * t, floor - up * since + 0.5 * GRAVITY * since**2
+    )
     vy = np.where(falling, GRAVITY * t, GRAVITY * since - up)
     y, vy = np.where(resting, floor, np.minimum(y, floor)), np.where(resting, 0.0, vy)
     return (
@@ -138,7 +140,9 @@ def _pendulum(body: Body, t: Array) -> tuple[Array, Array]:
     q = math.exp(-math.pi * agm / _mean(1.0, math.sin(half)))
     omega = math.sqrt(GRAVITY / body.length) * agm
     n = np.arange(1, 13, 2)
-    weights = 8 * (-1.0) ** (n // 2) / n * q ** (n / 2) / (1 + q**n) * math.copysign(1, body.amplitude)
+    weights = (
+        8 * (-1.0) ** (n // 2) / n * q ** (n / 2) / (1 + q**n) * math.copysign(1, body.amplitude)
+    )
     phase = omega * t[:, None] * n
     theta = np.cos(phase) @ weights
     rate = np.sin(phase) @ (-weights * n * omega)
@@ -200,40 +204,43 @@ _LAWS = {
 # --- the camera -------------------------------------------------------------------------------
 
 
-def view(scene: Scene, times: ArrayLike) -> tuple[Array, Array]:
-    """The camera at `times` [T]: the world point in the frame's middle [T, 2] and the zoom [T].
+def view(camera: Camera, aspect: float, times: ArrayLike) -> tuple[Array, Array]:
+    """The world point in the frame's middle [T, 2] and the zoom [T] at `times` [T].
 
     It starts at the frame's own middle with zoom 1, so that world and screen agree at time 0.
     """
     t = np.asarray(times, dtype=np.float64)
-    camera = scene.camera
-    middle = np.array([scene.aspect / 2, 0.5])
+    middle = np.array([aspect / 2, 0.5])
     return middle + t[:, None] * np.array([camera.vx, camera.vy]), np.exp(camera.zoom_rate * t)
 
 
 def project(scene: Scene, points: Array, times: ArrayLike) -> Array:
     """Screen positions, in frame heights, of world points [..., T, 2] at times [T]."""
-    centre, zoom = view(scene, times)
-    return (points - centre) * zoom[:, None] + np.array([scene.aspect / 2, 0.5])
+    centre, zoom = view(scene.camera, scene.aspect, times)
+    screen: Array = (points - centre) * zoom[:, None] + np.array([scene.aspect / 2, 0.5])
+    return screen
 
 
 def _visibility(scene: Scene, t: Array, position: Array, angle: Array) -> Array:
-    n, times = angle.shape
-    visible = np.ones((n, times))
+    """Counts points only where a body may be cut; elsewhere it is seen whole."""
+    visible = np.ones(angle.shape)
     screen = project(scene, position, t)
-    _, zoom = view(scene, t)
-    reach = np.array([REACH[b.shape] * b.radius for b in scene.bodies])[:, None] * zoom
-    x, y = screen[..., 0], screen[..., 1]
-    cut = (x < reach) | (x > scene.aspect - reach) | (y < reach) | (y > 1 - reach)
-    for i in range(n):
-        for j in range(i + 1, n):
-            cut[i] |= np.hypot(x[i] - x[j], y[i] - y[j]) < reach[i] + reach[j]
-        for k in np.flatnonzero(cut[i]):
-            visible[i, k] = _fraction(scene, i, k, screen[:, k], angle[:, k], float(zoom[k]))
+    zoom = np.exp(scene.camera.zoom_rate * t)
+    reach = [REACH[body.shape] * body.radius * zoom for body in scene.bodies]
+    for i, body in enumerate(scene.bodies):
+        side, up, down = EXTENTS[body.shape] if body.law != "roll" else (REACH[body.shape],) * 3
+        x, y, r = screen[i, :, 0], screen[i, :, 1], body.radius * zoom
+        slack = 1e-9  # a body on the floor touches the edge
+        cut = (x < side * r - slack) | (x > scene.aspect - side * r + slack)
+        cut |= (y < up * r - slack) | (y > 1 - down * r + slack)
+        for j in range(i + 1, len(scene.bodies)):
+            cut |= np.hypot(*(screen[i] - screen[j]).T) < reach[i] + reach[j]
+        for k in np.flatnonzero(cut):
+            visible[i, k] = _fraction(scene, i, screen[:, k], angle[:, k], float(zoom[k]))
     return visible
 
 
-def _fraction(scene: Scene, i: int, k: int, screen: Array, angle: Array, zoom: float) -> float:
+def _fraction(scene: Scene, i: int, screen: Array, angle: Array, zoom: float) -> float:
     """The part of body i that is on the screen and not under a later body, at one time."""
     body = scene.bodies[i]
     points = screen[i] + rotated(cells(body.shape), float(angle[i])) * (body.radius * zoom)
@@ -251,4 +258,5 @@ def rotated(points: Array, angle: float) -> Array:
     if angle == 0.0:
         return points
     c, s = math.cos(angle), math.sin(angle)
-    return points @ np.array([[c, s], [-s, c]])
+    turned: Array = points @ np.array([[c, s], [-s, c]])
+    return turned

@@ -49,6 +49,7 @@ def _start(chance: Chance, low: float, high: float, travel: float) -> float | No
 
 
 def rest(chance: Chance, shape: str, radius: float, aspect: float) -> Numbers:
+    """Anywhere in the frame."""
     left, right, top, bottom = _bounds(shape, radius, aspect)
     return {"x0": chance.uniform(left, right), "y0": chance.uniform(top, bottom)}
 
@@ -62,6 +63,7 @@ def uniform(
     speed: str,
     seconds: float,
 ) -> Numbers | None:
+    """A straight path that stays inside for `seconds`."""
     value = chance.uniform(*SPEEDS[speed])
     vx, vy = (value * component for component in DIRECTIONS[direction])
     left, right, top, bottom = _bounds(shape, radius, aspect)
@@ -73,11 +75,13 @@ def uniform(
 
 
 def fall(chance: Chance, shape: str, radius: float, aspect: float) -> Numbers:
+    """From close to the top, so that it lands within about a second."""
     left, right, top, _ = _bounds(shape, radius, aspect)
     return {"x0": chance.uniform(left, right), "y0": top + chance.uniform(0.0, 0.1)}
 
 
 def bounce(chance: Chance, shape: str, radius: float, aspect: float) -> Numbers:
+    """From high enough that the first rebound is seen whole within two seconds."""
     left, right, top, _ = _bounds(shape, radius, aspect)
     return {"x0": chance.uniform(left, right), "y0": top + chance.uniform(0.0, 0.2)}
 
@@ -136,7 +140,11 @@ def roll(
 
 
 def collision(
-    chance: Chance, shapes: tuple[str, str], radii: tuple[float, float], aspect: float, seconds: float
+    chance: Chance,
+    shapes: tuple[str, str],
+    radii: tuple[float, float],
+    aspect: float,
+    seconds: float,
 ) -> tuple[Numbers, Numbers] | None:
     """Two bodies at one height that meet head on within about a second."""
     contact = contact_distance(shapes[0], radii[0], shapes[1], radii[1])
@@ -149,7 +157,10 @@ def collision(
     bounds = [_bounds(shape, radius, aspect) for shape, radius in zip(shapes, radii, strict=True)]
     low, high = -math.inf, math.inf  # of the left body's centre at contact
     for i in (0, 1):
-        ends = (-v[i] * moment, after_collision(masses[i], v[i], masses[1 - i], v[1 - i]) * rest_of_clip)
+        ends = (
+            -v[i] * moment,
+            after_collision(masses[i], v[i], masses[1 - i], v[1 - i]) * rest_of_clip,
+        )
         low = max(low, bounds[i][0] - min(ends) - i * contact)
         high = min(high, bounds[i][1] - max(ends) - i * contact)
     if low > high:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from yozora.errors import YozoraError
 from yozora.world import placement
 from yozora.world.chance import Chance
-from yozora.world.physics import project, trajectories
+from yozora.world.physics import Array, trajectories, view
 from yozora.world.placement import DIRECTIONS
 from yozora.world.shapes import REACH, SHAPES
 
@@ -123,10 +124,12 @@ class Scene:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; `from_json` gives the equal scene back."""
-        data: dict[str, Any] = asdict(self)
-        data["background_rgb"] = list(self.background_rgb)
-        data["bodies"] = [{**b, "rgb": list(b["rgb"])} for b in data["bodies"]]
-        return data
+        return {
+            **vars(self),
+            "bodies": [{**vars(body), "rgb": list(body.rgb)} for body in self.bodies],
+            "background_rgb": list(self.background_rgb),
+            "camera": dict(vars(self.camera)),
+        }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Scene:
@@ -151,7 +154,10 @@ class Scene:
 
 
 def _check_words(scene: Scene) -> None:
-    vocabulary = {"background": (scene.background, BACKGROUNDS), "camera": (scene.camera.motion, CAMERAS)}
+    vocabulary = {
+        "background": (scene.background, BACKGROUNDS),
+        "camera": (scene.camera.motion, CAMERAS),
+    }
     for i, body in enumerate(scene.bodies):
         vocabulary[f"body {i}'s shape"] = (body.shape, SHAPES)
         vocabulary[f"body {i}'s motion"] = (body.motion, MOTIONS)
@@ -289,28 +295,17 @@ def _place(
 ) -> tuple[Body, ...] | None:
     """Bodies for the laws, or None when they do not find room."""
     free = [c for c in COLOURS if not (c == "white" and background == "light")]
-    may_overlap = chance.happens(_OVERLAP_WEIGHT)
     horizon = min(seconds, READABLE)
-    times = np.linspace(0.0, horizon, 9)
-    placed: list[Body] = []
-
-    def fits(*bodies: Body) -> bool:
-        scene = Scene((*placed, *bodies), background, (0, 0, 0), camera, aspect, seconds)
-        return _in_view(scene, times) and (may_overlap or _apart(scene, times))
-
-    def colours(first: bool) -> Callable[[str], tuple[str, str]]:
-        return lambda motion: _appearance(chance, free, motion, split, first)
-
+    room = _Room(camera, aspect, np.linspace(0.0, horizon, 9), chance.happens(_OVERLAP_WEIGHT))
     if laws == ["collision", "collision"]:
-        for _ in range(10):
-            pair = _pair(chance, free, split, aspect, horizon)
-            if pair is not None and fits(*pair):
-                return tuple(chance.shuffled(pair))
-        return None
+        pair = _pair(chance, free, split, aspect, horizon)
+        return None if pair is None else tuple(chance.shuffled(pair))
+    placed: list[Body] = []
     for i, law in enumerate(laws):
         for _ in range(12):
-            body = _body(chance, law, colours(i == 0), len(laws), aspect, horizon)
-            if body is not None and fits(body):
+            look = partial(_appearance, chance, free, split, i == 0)
+            body = _body(chance, law, look, len(laws), aspect, horizon)
+            if body is not None and room.admits(body):
                 placed.append(body)
                 free.remove(body.colour)
                 break
@@ -319,10 +314,40 @@ def _place(
     return tuple(chance.shuffled(placed))
 
 
+class _Room:
+    """The frame with the paths of the bodies placed so far."""
+
+    def __init__(self, camera: Camera, aspect: float, times: Array, may_overlap: bool) -> None:
+        self.camera, self.aspect = camera, aspect
+        self.times, self.may_overlap = times, may_overlap
+        self.paths: list[tuple[Array, float]] = []  # positions [T, 2] and reach
+
+    def admits(self, body: Body) -> bool:
+        """Whether the body stays in view and clear of the others; if so, it takes its place."""
+        path, reach = trajectories((body,), self.times)[0][0], REACH[body.shape] * body.radius
+        if self.camera.motion != "still" and not self._in_view(body, path, reach):
+            return False  # under a still camera, placement has seen to it
+        if not self.may_overlap:
+            for other, other_reach in self.paths:
+                if np.hypot(*(path - other).T).min() < reach + other_reach + 0.03:
+                    return False
+        self.paths.append((path, reach))
+        return True
+
+    def _in_view(self, body: Body, path: Array, reach: float) -> bool:
+        centre, zoom = view(self.camera, self.aspect, self.times)
+        x, y = ((path - centre) * zoom[:, None]).T
+        half_width, half_height = self.aspect / 2 - reach * zoom, 0.5 - reach * zoom
+        inside = (np.abs(x) <= half_width) & (np.abs(y) <= half_height)
+        # A body that the camera follows would seem to stand still.
+        seen = math.hypot(body.vx - self.camera.vx, body.vy - self.camera.vy)
+        return bool(inside.all()) and (body.law == "rest" or seen >= 0.1)
+
+
 def _body(
     chance: Chance,
     law: str,
-    appearance: Callable[[str], tuple[str, str]],
+    look: Callable[[str], tuple[str, str]],
     count: int,
     aspect: float,
     seconds: float,
@@ -333,10 +358,11 @@ def _body(
     elif law in ("throw", "roll"):
         direction = chance.choice(("left", "right"))
     size, radius = _size(chance, count)
-    colour, shape = appearance(law if direction is None else f"{law}:{direction}")
+    colour, shape = look(law if direction is None else f"{law}:{direction}")
     numbers: placement.Numbers | None
     if law == "uniform":
-        assert direction and speed
+        assert direction
+        assert speed
         numbers = placement.uniform(chance, shape, radius, aspect, direction, speed, seconds)
     elif law == "roll":
         assert direction
@@ -364,9 +390,9 @@ def _pair(
     chance: Chance, free: list[str], split: str, aspect: float, seconds: float
 ) -> tuple[Body, Body] | None:
     (size_a, radius_a), (size_b, radius_b) = _size(chance, 2), _size(chance, 2)
-    colour_a, shape_a = _appearance(chance, free, "collision", split, first=True)
+    colour_a, shape_a = _appearance(chance, free, split, True, "collision")
     others = [colour for colour in free if colour != colour_a]
-    colour_b, shape_b = _appearance(chance, others, "collision", split, first=False)
+    colour_b, shape_b = _appearance(chance, others, split, False, "collision")
     numbers = placement.collision(chance, (shape_a, shape_b), (radius_a, radius_b), aspect, seconds)
     if numbers is None:
         return None
@@ -383,7 +409,7 @@ def _size(chance: Chance, count: int) -> tuple[str, float]:
 
 
 def _appearance(
-    chance: Chance, colours: list[str], motion: str, split: str, first: bool
+    chance: Chance, colours: list[str], split: str, first: bool, motion: str
 ) -> tuple[str, str]:
     """A colour and a shape; never reserved ones in train and validation.
 
@@ -400,37 +426,3 @@ def _appearance(
 def _jitter(chance: Chance, rgb: tuple[int, int, int], amount: int) -> tuple[int, int, int]:
     r, g, b = (min(255, round(value + chance.uniform(-amount, amount))) for value in rgb)
     return r, g, b
-
-
-def _in_view(scene: Scene, times: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-    """Whether a moving camera keeps the bodies in the frame, and their motion readable."""
-    camera = scene.camera
-    if camera.motion == "still":
-        return True  # placement has seen to it
-    position, _, _ = trajectories(scene.bodies, times)
-    screen = project(scene, position, times)
-    reach = np.array([REACH[b.shape] * b.radius for b in scene.bodies])[:, None]
-    reach = reach * np.exp(camera.zoom_rate * times)
-    x, y = screen[..., 0], screen[..., 1]
-    inside = (x >= reach) & (x <= scene.aspect - reach) & (y >= reach) & (y <= 1 - reach)
-    # A body that the camera follows would seem to stand still.
-    moves = all(
-        math.hypot(b.vx - camera.vx, b.vy - camera.vy) >= 0.1
-        for b in scene.bodies
-        if b.law == "uniform"
-    )
-    return bool(inside.all()) and moves
-
-
-def _apart(scene: Scene, times: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-    """Whether no two bodies come near each other (a collision's pair may)."""
-    if len(scene.bodies) == 1 or scene.bodies[0].law == "collision":
-        return True
-    position, _, _ = trajectories(scene.bodies, times)
-    reach = [REACH[body.shape] * body.radius for body in scene.bodies]
-    for i in range(len(reach)):
-        for j in range(i):
-            distance = np.hypot(*(position[i] - position[j]).T)
-            if distance.min() < reach[i] + reach[j] + 0.03:
-                return False
-    return True

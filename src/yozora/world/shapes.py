@@ -8,7 +8,7 @@ symmetric about the vertical axis and star-shaped about the origin.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def inside(shape: str, points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return crossings
 
 
-@lru_cache(maxsize=None)
+@cache
 def cells(shape: str) -> NDArray[np.float64]:
     """About 4,000 points [P, 2] spread evenly over the shape, for measuring fractions of it."""
     side = 100
@@ -74,7 +74,7 @@ def cells(shape: str) -> NDArray[np.float64]:
     return grid[inside(shape, grid)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _profile(shape: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Half-width of the upright shape at each height: (heights [K], half-widths [K])."""
     _, up, down = EXTENTS[shape]
