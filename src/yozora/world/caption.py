@@ -84,9 +84,9 @@ class _Teller:
         return text
 
     def _view(self) -> str:
-        """A sentence about the camera: always when it moves, sometimes when it does not."""
+        """A sentence about the camera: always when it moves, seldom of a lone body when not."""
         motion = self.scene.camera.motion
-        if motion == "still" and self.chance.happens(0.7):
+        if motion == "still" and (len(self.scene.bodies) > 1 or self.chance.happens(0.7)):
             return ""
         return " " + _capital(self._expand(f"camera:{motion}", {})) + "."
 
