@@ -66,6 +66,7 @@ WRONG_CALLS = [
     "world render --out o --clips 1 --size 112",
     "world render --out o --clips 1 --size 0x64",
     "ingest --corpus c --licence MIT",
+    "ingest . --corpus c --size big",
     "ingest missing.mp4 --corpus c --licence MIT",
     "train model nano --out o",
     "train model nano --corpus c --out o --set nonsense",
@@ -239,3 +240,36 @@ def test_settings_change_fields_of_any_depth() -> None:
 def test_settings_that_do_not_fit_are_refused(setting: str) -> None:
     with pytest.raises(YozoraError, match="--set"):
         cli.with_settings(Recipe(), cli.parse_settings(None, None, [setting]))
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    folder = tmp_path / "footage"
+    run("world", "render", "--out", folder, "--clips", 2, "--size", "160x90")
+    for sidecar in folder.glob("*.json"):
+        sidecar.unlink()
+    (folder / "000000.txt").write_text("Something moves.\n", encoding="utf-8")
+    (folder / "broken.mp4").write_bytes(b"no video at all")
+    return folder
+
+
+def test_ingest_takes_what_it_can_and_says_what_it_cannot(footage: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    rights = ("--licence", "CC-BY-4.0", "--holder", "Ann", "--source", "https://example.org")
+    result = run("ingest", footage, "--corpus", corpus, *rights, "--split", "train", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["added"] == 2
+    assert [Path(refused["path"]).name for refused in report["refused"]] == ["broken.mp4"]
+    clips = json.loads(run("corpus", "show", corpus, "--json").stdout)["clips"]
+    assert {(c["licence"], c["holder"], c["url"]) for c in clips} == {
+        ("CC-BY-4.0", "Ann", "https://example.org")
+    }
+    assert "Something moves." in [caption for clip in clips for caption in clip["captions"]]
+
+
+def test_ingest_without_a_licence_takes_nothing(footage: Path, tmp_path: Path) -> None:
+    result = run("ingest", footage, "--corpus", tmp_path / "corpus")
+    assert result.exit_code == 1
+    assert "No licence is given" in result.stderr
+    assert "nothing was taken" in result.stderr

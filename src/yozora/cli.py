@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,6 +101,7 @@ ANY = click.Path(path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
+SIZE = parsed(parse_size, "a size such as 112x64")
 SUFFIXES = (".mp4", ".webm", ".gif")
 EXISTING = click.Path(exists=True, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -125,8 +127,9 @@ def print_rich(report: Any) -> None:
     Console().print(report)
 
 
-def tracked(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Yield the items behind a progress bar, which shows only on a terminal's stderr."""
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield show(what, done, total): a bar with the time left, on a terminal's stderr only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -134,7 +137,20 @@ def tracked(items: Iterable[T], description: str, total: int | None) -> Iterator
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not console.is_terminal
     with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        yield from bar.track(items, total=total, description=description)
+        task = bar.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield show
+
+
+def tracked(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield the items behind a progress bar."""
+    with progress_bar() as show:
+        for done, item in enumerate(items):
+            show(what, done, total)
+            yield item
 
 
 @contextmanager
@@ -196,14 +212,7 @@ def world() -> None:
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="The same seed, the same clips."
 )
-@click.option(
-    "--size",
-    default="112x64",
-    show_default=True,
-    metavar="WxH",
-    callback=parsed(parse_size, "a size such as 112x64"),
-    help="Frame size in pixels.",
-)
+@click.option("--size", default="112x64", callback=SIZE, show_default=True, metavar="WxH")
 @click.option("--frames", type=COUNT, default=17, show_default=True)
 @click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
 @click.option(
@@ -236,10 +245,10 @@ def render_world(
         raise click.UsageError("give --out DIR, --corpus DIR or both")
     from yozora.world import dataset
 
-    options = {"size": size, "frames": frames, "fps": fps, "kinds": kinds, "bodies": bodies}
-    pairs: Iterable[tuple[Clip, Record]] = (
-        dataset.make(index, seed, split=split, **options) for index in range(clips)
+    make = partial(
+        dataset.make, split=split, kinds=kinds, bodies=bodies, size=size, frames=frames, fps=fps
     )
+    pairs: Iterable[tuple[Clip, Record]] = (make(index, seed) for index in range(clips))
     pairs = tracked(pairs, "rendering", clips)
     if out is not None:
         pairs = saved(pairs, out)
@@ -278,27 +287,51 @@ def open_corpus(directory: Path) -> Corpus:
     "--licence",
     "--license",
     metavar="SPDX",
-    required=True,
     help="What you may do with the footage, as an SPDX expression such as CC-BY-4.0.",
 )
 @click.option("--holder", default="", metavar="NAME", help="Who holds the rights.")
 @click.option("--source", default="", metavar="URL", help="Where the footage comes from.")
+@click.option("--split", type=SPLIT, help="Put all files into this split, not by their content.")
+@click.option("--size", default="112x64", callback=SIZE, show_default=True, metavar="WxH")
+@click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
+@click.option("--seconds", type=POSITIVE, default=2.125, show_default=True, help="Of a clip.")
+@click.option("--stride", type=POSITIVE, help="Seconds from a clip's start to the next one's.")
 @as_json
 def ingest(
-    paths: tuple[Path, ...], corpus: Path, licence: str, holder: str, source: str, as_json: bool
+    paths: tuple[Path, ...],
+    corpus: Path,
+    licence: str | None,
+    holder: str,
+    source: str,
+    as_json: bool,
+    **cut: Any,
 ) -> None:
     """Take video files, stills and folders of them into a corpus.
 
-    Captions come from a sidecar file (NAME.txt, NAME.json or NAME.srt), the file's own tags or its
-    name, in this order. What cannot be used is refused with its reason; the rest is taken in.
+    Every file needs a licence: from its sidecar file (NAME.json) or from --licence. Captions come from
+    a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
+    is refused with its reason and the rest is taken in; the exit status is 1 when nothing could be.
     """
-    from yozora.footage.ingest import ingest as take_in
+    from yozora.footage.ingest import ingest_into
 
-    refusals: list[Any] = []
-    pairs = take_in(paths, licence=licence, holder=holder, url=source, refusals=refusals)
-    added = open_corpus(corpus).add(tracked(pairs, "taking in", None))
-    report = {"corpus": str(corpus), "added": added, "refused": refusals}
-    print_json(report) if as_json else say(f"took {added} clips into {corpus}")
+    with progress_bar() as bar:
+
+        def show(path: Path, done: int, total: int) -> None:
+            bar(path.name, done, total)
+
+        into = open_corpus(corpus)
+        report = ingest_into(
+            into, paths, licence=licence, holder=holder, url=source, progress=show, **cut
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for path, reason in report.refused:
+            say(f"refused {path}: {reason}")
+        again = f" ({report.duplicates} were there already)" if report.duplicates else ""
+        say(f"took {report.added} clips of {report.files} files into {corpus}{again}")
+    if not report.added and not report.duplicates:
+        raise Failure(f"nothing was taken into {corpus}; `yozora corpus check {corpus}` says why.")
 
 
 @main.group("corpus")
