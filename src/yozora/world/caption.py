@@ -23,7 +23,7 @@ def captions(scene: Scene, seed: int) -> tuple[str, str]:
 
     Scenes of the split "heldout" are described in words and frames that no other split uses.
     """
-    teller = _Teller(scene, Chance("caption", scene.split, scene.seed, seed))
+    teller = _Teller(scene, Chance("caption", scene.split, scene.seed, int(seed)))
     return teller.dense(), teller.short()
 
 

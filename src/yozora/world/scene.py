@@ -150,6 +150,7 @@ class Scene:
                 f"This is not a scene ({error!r}); pass what Scene.to_json() returned."
             ) from error
         _check_words(scene)
+        _check_numbers(scene)
         return scene
 
 
@@ -166,6 +167,24 @@ def _check_words(scene: Scene) -> None:
             raise YozoraError(f"The scene's {what} is {word!r}; use one of {', '.join(known)}.")
     if sum(body.law == "collision" for body in scene.bodies) not in (0, 2):
         raise YozoraError("A collision takes two bodies; the scene has another number of them.")
+
+
+def _check_numbers(scene: Scene) -> None:
+    numbers = [scene.aspect, scene.seconds, *(b.radius for b in scene.bodies)]
+    parts: tuple[Camera | Body, ...] = (scene.camera, *scene.bodies)
+    for part in parts:
+        numbers += [getattr(part, f.name) for f in fields(part) if f.type == "float"]
+    if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
+        raise YozoraError(
+            "The scene holds a number that is missing or not finite; give all as numbers."
+        )
+    if not all(x > 0 for x in (scene.aspect, scene.seconds, *(b.radius for b in scene.bodies))):
+        raise YozoraError("The scene's aspect, seconds and radii must be positive.")
+    for body in scene.bodies:
+        if body.law == "pendulum" and not (body.length > 0 and 0 < abs(body.amplitude) < math.pi):
+            raise YozoraError(
+                "A pendulum needs a length above 0 and an amplitude below pi radians."
+            )
 
 
 def held_out(colour: str, shape: str, motion: str) -> bool:
