@@ -8,74 +8,89 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from yozora.evaluation.expected import Expected, Wanted
 from yozora.evaluation.intervals import Interval, bootstrap
 from yozora.evaluation.parse import Parsed, Track
-from yozora.world.scene import Body, Scene
 
 ATTRIBUTES = (
     "colour", "shape", "motion", "law", "direction", "speed", "size",
     "count", "background", "camera", "binding", "all",
 )  # fmt: skip
 
-Verdict = dict[str, float]  # attribute -> share of the scene's bodies that have it; absent when the scene has none
+# attribute -> share of the prompt's bodies that have it; absent when the prompt leaves it open
+Verdict = dict[str, float]
 
 
-def pair(scene: Scene, parsed: Parsed) -> list[tuple[Body, Track | None]]:
-    """Each expected body with the seen body that agrees with it best, one to one.
+def pair(expected: Expected, parsed: Parsed) -> list[tuple[Wanted, Track | None]]:
+    """Each wanted body with the seen body that agrees with it best, one to one.
 
-    Only the most visible bodies, as many as expected, take part: a clip that shows everything at
-    once must not be right about whatever was asked.
+    Only the most visible bodies, as many as wanted, take part: a clip that shows everything at once
+    must not be right about whatever was asked.
     """
-    seen = sorted(parsed.bodies, key=lambda t: -float(t.visibility.sum()))[: len(scene.bodies)]
+    seen = sorted(parsed.bodies, key=lambda t: -float(t.visibility.sum()))[: len(expected.bodies)]
     if not seen:
-        return [(body, None) for body in scene.bodies]
-    agreement = np.array([[_agreement(b, t) for t in seen] for b in scene.bodies])
+        return [(body, None) for body in expected.bodies]
+    agreement = np.array([[_agreement(b, t) for t in seen] for b in expected.bodies])
     rows, columns = linear_sum_assignment(-agreement)
     found = dict(zip(rows.tolist(), columns.tolist(), strict=True))
-    return [(b, seen[found[i]] if i in found else None) for i, b in enumerate(scene.bodies)]
+    return [(b, seen[found[i]] if i in found else None) for i, b in enumerate(expected.bodies)]
 
 
-def _agreement(body: Body, track: Track) -> float:
-    law = track.motion.split(":")[0] == body.law
-    return 2.0 * (track.colour == body.colour) + (track.shape == body.shape) + 0.7 * law + 0.3 * (
-        track.motion == body.motion
+def _law(motion: str) -> str:
+    return motion.partition(":")[0]
+
+
+def _direction(motion: str) -> str:
+    return motion.partition(":")[2]
+
+
+def _agreement(body: Wanted, track: Track) -> float:
+    return (
+        2.0 * (track.colour == body.colour)
+        + 1.0 * (track.shape == body.shape)
+        + 0.7 * (_law(track.motion) == _law(body.motion or ""))
+        + 0.3 * (track.motion == body.motion)
     )
 
 
-def judge(scene: Scene, parsed: Parsed) -> Verdict:
-    """How far a parsed clip agrees with the scene its prompt describes, per attribute, in [0, 1].
+def judge(expected: Expected, parsed: Parsed) -> Verdict:
+    """How far a parsed clip agrees with what its prompt asks for, per attribute, in [0, 1].
 
-    motion is the law with its direction; law and direction count each alone. speed is judged where
-    the prompt says slow or fast. binding: every colour-shape pair is there, on bodies of its own.
-    all: colours, shapes, motions, count and background are right together.
+    motion is the law with its direction; law and direction count each alone. binding: every wanted
+    colour-shape pair is there, on bodies of its own (two bodies and more). all: colours, shapes,
+    motions, count and background are right together.
     """
-    couples = pair(scene, parsed)
-
-    def share(hits: Sequence[bool]) -> float:
-        return sum(hits) / len(hits)
-
-    verdict = {
-        "colour": share([t is not None and t.colour == b.colour for b, t in couples]),
-        "shape": share([t is not None and t.shape == b.shape for b, t in couples]),
-        "motion": share([t is not None and t.motion == b.motion for b, t in couples]),
-        "law": share([t is not None and t.motion.split(":")[0] == b.law for b, t in couples]),
-        "size": share([t is not None and t.size == b.size for b, t in couples]),
-        "count": float(len(parsed.bodies) == len(scene.bodies)),
-        "background": float(parsed.background == scene.background),
-        "camera": float(parsed.camera == scene.camera.motion),
-    }
-    directed = [t is not None and t.motion.split(":")[1:] == [b.direction] for b, t in couples if b.direction]
-    paced = [t is not None and t.speed == b.speed for b, t in couples if b.speed in ("slow", "fast")]
-    if directed:
-        verdict["direction"] = share(directed)
-    if paced:
-        verdict["speed"] = share(paced)
-    if len(scene.bodies) > 1:
-        wanted = Counter((b.colour, b.shape) for b in scene.bodies)
-        there = Counter((t.colour, t.shape) for t in parsed.bodies)
-        verdict["binding"] = float(not wanted - there)
+    couples = pair(expected, parsed)
+    tests: dict[str, list[bool]] = {}
+    for wanted, track in couples:
+        motion = track.motion if track else ""
+        said = wanted.motion or ""
+        read = {
+            "colour": (wanted.colour, track and track.colour),
+            "shape": (wanted.shape, track and track.shape),
+            "motion": (wanted.motion, motion),
+            "law": (_law(said), _law(motion)),
+            "direction": (_direction(said), _direction(motion)),
+            "speed": (wanted.speed, track and track.speed),
+            "size": (wanted.size, track and track.size),
+        }
+        for name, (right, seen) in read.items():
+            if right:
+                tests.setdefault(name, []).append(seen == right)
+    verdict = {name: sum(hits) / len(hits) for name, hits in tests.items()}
+    if expected.bodies:
+        verdict["count"] = float(len(parsed.bodies) == len(expected.bodies))
+    if expected.background:
+        verdict["background"] = float(parsed.background == expected.background)
+    if expected.camera:
+        verdict["camera"] = float(parsed.camera == expected.camera)
+    if len(expected.bodies) > 1:
+        wanted_pairs = Counter((b.colour, b.shape) for b in expected.bodies)
+        verdict["binding"] = float(
+            not wanted_pairs - Counter((t.colour, t.shape) for t in parsed.bodies)
+        )
     together = ("colour", "shape", "motion", "count", "background")
-    verdict["all"] = float(all(verdict[name] == 1 for name in together))
+    verdict["all"] = float(all(verdict.get(name, 1.0) == 1 for name in together))
     return verdict
 
 

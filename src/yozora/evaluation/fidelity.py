@@ -8,10 +8,8 @@ learned codec gains over it is what its nonlinearity and its context are worth.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ Frames = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 PEAK = 255.0
+MIDDLE = np.float32(127.5)
 PSNR_CAP = 100.0  # identical frames have no finite PSNR; the cap keeps means finite
 
 
@@ -67,15 +66,9 @@ def ssim(a: Frames, b: Frames) -> float:
 
 def _same_shape(a: Frames, b: Frames) -> None:
     if a.shape != b.shape:
-        raise YozoraError(f"cannot compare frames of shape {a.shape} with {b.shape}: crop or resize them first")
-
-
-class Codec(Protocol):
-    """Frames uint8 [T, H, W, 3] to a latent and back."""
-
-    def encode(self, frames: Frames) -> Any: ...
-
-    def decode(self, latent: Any) -> Frames: ...
+        raise YozoraError(
+            f"cannot compare frames of shape {a.shape} with {b.shape}: crop or resize them first"
+        )
 
 
 def patches(frames: Frames, patch: tuple[int, int, int] = (4, 16, 16)) -> Floats:
@@ -87,13 +80,17 @@ def patches(frames: Frames, patch: tuple[int, int, int] = (4, 16, 16)) -> Floats
     pt, ph, pw = patch
     t, h, w, c = frames.shape
     if (t - 1) % pt or h % ph or w % pw:
-        raise YozoraError(f"frames {t} x {h} x {w} do not fit patches {patch}: need 1 + {pt}n frames and multiples of {ph} x {pw}")
+        raise YozoraError(
+            f"frames {t} x {h} x {w} do not fit patches {patch}: need 1 + {pt}n frames and multiples of {ph} x {pw}"
+        )
     full = np.concatenate([np.repeat(frames[:1], pt - 1, axis=0), frames])
     grid = full.reshape(len(full) // pt, pt, h // ph, ph, w // pw, pw, c)
     return grid.transpose(0, 2, 4, 1, 3, 5, 6).reshape(-1, pt * ph * pw * c).astype(np.float32)
 
 
-def unpatches(rows: Floats, shape: tuple[int, ...], patch: tuple[int, int, int] = (4, 16, 16)) -> Frames:
+def unpatches(
+    rows: Floats, shape: tuple[int, ...], patch: tuple[int, int, int] = (4, 16, 16)
+) -> Frames:
     """The inverse of `patches` for frames of `shape` [T, H, W, 3], rounded to uint8."""
     pt, ph, pw = patch
     t, h, w, c = shape
@@ -131,17 +128,20 @@ class LinearCodec:
         second = np.zeros((size, size), np.float32)
         count = 0
         for rows in _chunks(clips, patch):
+            rows -= MIDDLE  # leaves the covariance as it is but keeps its float32 sums accurate
             total += rows.sum(0, dtype=np.float64)
             second += rows.T @ rows
             count += len(rows)
         if not count:
-            raise YozoraError("a linear codec needs at least one training clip: pass a corpus with training rows")
+            raise YozoraError(
+                "a linear codec needs at least one training clip: pass a corpus with training rows"
+            )
         mean = (total / count).astype(np.float32)
         covariance = second / count - np.outer(mean, mean)
-        return cls(mean, _leading(covariance, min(components, size)), patch)
+        return cls(mean + MIDDLE, _leading(covariance, min(components, size)), patch)
 
     def encode(self, frames: Frames) -> Floats:
-        """Frames [T, H, W, 3] to components [N, Z], one row per patch, with the shape kept aside."""
+        """Frames [T, H, W, 3] to components [N, Z], one row per patch."""
         return (patches(frames, self.patch) - self.mean) @ self.basis.T
 
     def decode(self, latent: Floats, shape: tuple[int, ...]) -> Frames:
@@ -154,10 +154,7 @@ class LinearCodec:
 
 
 def _chunks(clips: Iterable[Frames], patch: tuple[int, int, int]) -> Iterable[Floats]:
-    """Patches in blocks of about four thousand rows: one large matrix product beats many small ones.
-
-    Centred on mid-grey, which leaves the covariance as it is but keeps its float32 sums accurate.
-    """
+    """Patches in blocks of about four thousand rows: one large matrix product beats many small ones."""
     block: list[Floats] = []
     for clip in clips:
         block.append(patches(clip, patch))

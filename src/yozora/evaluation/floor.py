@@ -1,8 +1,8 @@
 """The parser's floor: what it gets wrong on the world's own clips, where the truth is known.
 
-    python -m yozora.evaluation.floor --clips 300            # as rendered
-    python -m yozora.evaluation.floor --clips 300 --through h264
-    python -m yozora.evaluation.floor --clips 300 --through codec30   # blur and noise, about 30 dB
+python -m yozora.evaluation.floor --clips 300            # as rendered
+python -m yozora.evaluation.floor --clips 300 --through h264
+python -m yozora.evaluation.floor --clips 300 --through codec30   # blur and noise, about 30 dB
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from yozora import video
 from yozora.evaluation.alignment import Verdict, accuracy, judge
+from yozora.evaluation.expected import of_scene
 from yozora.evaluation.parse import parse
 from yozora.video import Clip
 from yozora.world.render import render
@@ -60,20 +61,26 @@ def true_verdict(
 ) -> Verdict:
     """What the parser says of a true clip of the scene, judged as a generated one would be."""
     clip, _ = render(scene, size=size, frames=frames, fps=fps)
-    return judge(scene, parse(through(clip)))
+    return judge(of_scene(scene), parse(through(clip)))
 
 
 def main() -> None:
     """Print the floor as a table: attributes down, splits across."""
     arguments = argparse.ArgumentParser(description="What the parser gets wrong on true clips.")
-    arguments.add_argument("--clips", type=int, default=300, help="clips per split and number of bodies")
-    arguments.add_argument("--through", choices=list(THROUGH), default="raw", help="what the clips went through")
+    arguments.add_argument(
+        "--clips", type=int, default=300, help="clips per split and number of bodies"
+    )
+    arguments.add_argument(
+        "--through", choices=list(THROUGH), default="raw", help="what the clips went through"
+    )
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
     columns = {}
     for split in SPLITS:
         for bodies in (1, 2, 3):
-            scenes = (sample(given.seed + i, split=split, bodies=bodies) for i in range(given.clips))
+            scenes = (
+                sample(given.seed + i, split=split, bodies=bodies) for i in range(given.clips)
+            )
             columns[f"{split}/{bodies}"] = accuracy(
                 [true_verdict(s, through=THROUGH[given.through]) for s in scenes]
             )
@@ -81,7 +88,9 @@ def main() -> None:
     for column, scores in columns.items():
         print(f"\n{column.split('/')[0]}, bodies: {column.split('/')[1]}")
         for name, score in scores.items():
-            print(f"  {name:10s} {100 * score.value:6.2f} [{100 * score.low:.1f}, {100 * score.high:.1f}]")
+            print(
+                f"  {name:10s} {100 * score.value:6.2f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+            )
 
 
 if __name__ == "__main__":

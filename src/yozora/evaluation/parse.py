@@ -65,7 +65,9 @@ def parse(clip: Clip) -> Parsed:
     """Read a clip. Frames uint8 [T, H, W, 3] of any size; YozoraError when there are none."""
     frames = clip.frames
     if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-        raise YozoraError(f"cannot parse frames of shape {frames.shape}: expected [T, H, W, 3] with T >= 1")
+        raise YozoraError(
+            f"cannot parse frames of shape {frames.shape}: expected [T, H, W, 3] with T >= 1"
+        )
     if frames.shape[1] != ROWS:
         frames = _resized(frames)
     layers = unmix(frames)
@@ -153,6 +155,16 @@ def _finish(draft: _Draft, fitted: Fit) -> Track:
     sizes = {"small": 0.115, "medium": 0.15, "large": 0.19}
     size = min(sizes, key=lambda s: abs(np.log(sizes[s] / draft.radius)))
     return Track(
-        draft.colour, draft.shape, size, draft.positions, draft.path, draft.visibility, draft.radius,
-        fitted.motion, fitted.speed, fitted, draft.shapes, draft.colours,
+        draft.colour,
+        draft.shape,
+        size,
+        draft.positions,
+        draft.path,
+        draft.visibility,
+        draft.radius,
+        fitted.motion,
+        fitted.speed,
+        fitted,
+        draft.shapes,
+        draft.colours,
     )

@@ -67,7 +67,12 @@ def unmix(frames: NDArray[np.uint8]) -> Layers:
     alpha[some] = projection.max(0) / lengths[label[some]]
     shape = difference.shape[:3]
     return Layers(
-        background, difference, axes.astype(np.float32), names, label.reshape(shape), alpha.reshape(shape)
+        background,
+        difference,
+        axes.astype(np.float32),
+        names,
+        label.reshape(shape),
+        alpha.reshape(shape),
     )
 
 
@@ -83,7 +88,10 @@ def _background(frames: NDArray[np.uint8]) -> Floats:
     if chosen.mean() < 0.2:
         return np.asarray(np.median(sample, axis=1), np.float32)
     clip = np.median(sample[chosen], axis=0)
-    each = [np.median(s[m], axis=0) if m.mean() > 0.1 else clip for s, m in zip(sample, chosen, strict=True)]
+    each = [
+        np.median(s[m], axis=0) if m.mean() > 0.1 else clip
+        for s, m in zip(sample, chosen, strict=True)
+    ]
     return np.array(each, np.float32)
 
 
@@ -105,7 +113,9 @@ class Blob:
 
     def __post_init__(self) -> None:
         self.area = float(self.weight.sum())
-        self.centre = np.array([self.weight @ (self.x + 0.5), self.weight @ (self.y + 0.5)]) / self.area
+        self.centre = (
+            np.array([self.weight @ (self.x + 0.5), self.weight @ (self.y + 0.5)]) / self.area
+        )
 
 
 def blobs(layers: Layers) -> list[list[Blob]]:
@@ -141,7 +151,10 @@ def _blob(layers: Layers, frame: int, pixels: Ints, colour: int) -> Blob | None:
     y, x = np.divmod(pixels % (height * width), width)
     rim = weight > CORE
     cut = bool(rim.any()) and bool(
-        y[rim].min() == 0 or x[rim].min() == 0 or y[rim].max() == height - 1 or x[rim].max() == width - 1
+        y[rim].min() == 0
+        or x[rim].min() == 0
+        or y[rim].max() == height - 1
+        or x[rim].max() == width - 1
     )
     return Blob(frame, colour, y, x, weight, cut)
 
@@ -176,9 +189,10 @@ def _split_colours(layers: Layers, frame: int, pixels: Ints) -> list[Blob]:
     if len(parts) == 1:
         blob = _blob(layers, frame, pixels, main)
         return [blob] if blob else []
-    scores = layers.difference.reshape(-1, 3)[pixels] @ (
-        layers.axes[parts] / np.linalg.norm(layers.axes[parts], axis=1)[:, None]
-    ).T
+    scores = (
+        layers.difference.reshape(-1, 3)[pixels]
+        @ (layers.axes[parts] / np.linalg.norm(layers.axes[parts], axis=1)[:, None]).T
+    )
     nearest = scores.argmax(1)
     split = [_blob(layers, frame, pixels[nearest == i], c) for i, c in enumerate(parts)]
     return [b for b in split if b]
@@ -255,7 +269,8 @@ def _part_merged(seen: list[Blob], waiting: list[Trail], frame: int) -> list[Blo
             if t.colour == blob.colour
             and np.hypot(*(t.predict(frame) - blob.centre)) < 1.3 * np.sqrt(blob.area / np.pi)
             and not any(
-                b is not blob and b.colour == t.colour
+                b is not blob
+                and b.colour == t.colour
                 and np.hypot(*(t.predict(frame) - b.centre)) < 0.6 * np.sqrt(t.area / np.pi)
                 for b in seen
             )
@@ -277,7 +292,12 @@ def _part(blob: Blob, pair: list[Trail], frame: int) -> list[Blob]:
         own = power.argmin(1)
         if min(np.bincount(own, minlength=2)) < 8:
             return [blob]
-        centres = np.array([np.average(points[own == i], axis=0, weights=blob.weight[own == i]) for i in (0, 1)])
+        centres = np.array(
+            [np.average(points[own == i], axis=0, weights=blob.weight[own == i]) for i in (0, 1)]
+        )
     return [
-        Blob(frame, blob.colour, blob.y[own == i], blob.x[own == i], blob.weight[own == i], blob.cut) for i in (0, 1)
+        Blob(
+            frame, blob.colour, blob.y[own == i], blob.x[own == i], blob.weight[own == i], blob.cut
+        )
+        for i in (0, 1)
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from yozora.evaluation.segment import Blob
-from yozora.world.shapes import REACH, SHAPES, inside
+from yozora.world.shapes import SHAPES, inside
 
 Floats = NDArray[np.float64]
 

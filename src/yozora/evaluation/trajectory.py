@@ -67,7 +67,7 @@ def _designs(count: int, fps: float) -> dict[str, tuple[Floats, int]]:
     def rows(x: list[Floats], y: list[Floats]) -> Floats:
         return np.stack([np.stack(x, -1), np.stack(y, -1)])
 
-    landings = np.arange(0.25, t[-1] + 0.3, 1 / 16) if count > 1 else np.array([1.0])
+    landings = np.arange(0.25, t[-1] + 0.3, 1 / 32) if count > 1 else np.array([1.0])
     fall, throw, bounce = [], [], []
     for landing in landings:
         s = np.minimum(t, landing)
@@ -100,7 +100,9 @@ def _bouncing(t: Floats, landing: float, kept: float) -> Floats:
     floor, impact, up = landing**2 / 2, landing, kept * landing
     for _ in range(12):
         since = t - impact
-        fallen = np.where(since > 0, np.minimum(floor - up * since + since * since / 2, floor), fallen)
+        fallen = np.where(
+            since > 0, np.minimum(floor - up * since + since * since / 2, floor), fallen
+        )
         impact, up = impact + 2 * up, kept * up
     return fallen
 
@@ -123,29 +125,35 @@ def _solve(designs: Floats, path: Floats, trust: Floats) -> tuple[Floats, Floats
 
 
 def _score(squares: Floats, values: float, free: int) -> Floats:
-    return np.asarray(values * np.log(squares / values + NOISE**2) + free * math.log(max(values, 2.0)))
+    return np.asarray(
+        values * np.log(squares / values + NOISE**2) + free * math.log(max(values, 2.0))
+    )
 
 
-def fit(path: Floats, trust: Floats, fps: float) -> Fit:
+def fit(path: Floats, trust: Floats, fps: float, *, law: str | None = None) -> Fit:
     """The law of one body's path [T, 2] (heights, world frame), frames weighed by trust [T].
 
     Every law must also make sense: things fall downwards, a throw moves sideways. A path that no law
-    fits within `UNCLEAR` is "unclear".
+    fits within `UNCLEAR` is "unclear". With `law`, that law's best fit, sensible or not.
     """
     path = np.where(trust[:, None] > 0, path, 0.0)
-    values = 2 * float(trust.sum())
+    values = max(2 * float(trust.sum()), 1.0)
     best: Fit | None = None
-    for law, (designs, free) in _designs(len(path), fps).items():
+    for name, (designs, free) in _designs(len(path), fps).items():
+        if law not in (None, name):
+            continue
         squares, unknowns = _solve(designs, path, trust)
-        fitted = (designs @ unknowns[:, None, :, None])[..., 0]
-        moves = np.hypot(*np.ptp(fitted, axis=2).T) > STILL * (len(path) - 1) / fps
-        sensible = _sensible(law, unknowns) & (moves | (law == "rest"))
-        scores = np.where(sensible, _score(squares, values, free), np.inf)
+        scores = _score(squares, values, free)
+        if law is None:
+            fitted = (designs @ unknowns[:, None, :, None])[..., 0]
+            moves = np.hypot(*np.ptp(fitted, axis=2).T) > STILL * (len(path) - 1) / fps
+            sensible = _sensible(name, unknowns) & (moves | (name == "rest"))
+            scores = np.where(sensible, scores, np.inf)
         k = int(scores.argmin())
         if best is None or scores[k] < best.score:
-            best = _named(law, unknowns[k], float(scores[k]), math.sqrt(squares[k] / values))
+            best = _named(name, unknowns[k], float(scores[k]), math.sqrt(squares[k] / values))
     assert best is not None
-    if best.rms > UNCLEAR:
+    if law is None and best.rms > UNCLEAR:
         return Fit("unclear", best.score, best.rms)
     return best
 
@@ -180,7 +188,10 @@ def _named(law: str, u: Floats, score: float, rms: float) -> Fit:
 
 
 def collision(
-    paths: tuple[Floats, Floats], trusts: tuple[Floats, Floats], radii: tuple[float, float], fps: float
+    paths: tuple[Floats, Floats],
+    trusts: tuple[Floats, Floats],
+    radii: tuple[float, float],
+    fps: float,
 ) -> tuple[float, tuple[Fit, Fit]] | None:
     """Two paths as one collision: straight, a common turn where they touch, straight again.
 
@@ -214,7 +225,10 @@ def collision(
     leave = (u1[:, 2] - u0[:, 2]) * side
     touch = radii[0] + radii[1]
     sensible = (
-        (approach > 0.1) & (leave > 0.05) & (gap > 0.6 * touch) & (gap < 1.6 * touch)
+        (approach > 0.1)
+        & (leave > 0.05)
+        & (gap > 0.6 * touch)
+        & (gap < 1.6 * touch)
         & (abs(u1[:, 3] - u0[:, 3]) < 0.6 * touch)
     )
     joint = _score(s0, values[0], 5) + _score(s1, values[1], 5)  # the moment counts once for both

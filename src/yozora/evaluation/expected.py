@@ -1,0 +1,121 @@
+"""What a prompt asks for: from its scene when there is one, else read from its words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from yozora.world.scene import BACKGROUNDS, COLOURS, SIZES, Scene
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One body that a prompt asks for; None where it leaves a choice. motion is "law[:direction]"."""
+
+    colour: str | None = None
+    shape: str | None = None
+    motion: str | None = None
+    speed: str | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A prompt's bodies, background (dark | light) and camera; None where it leaves a choice."""
+
+    bodies: tuple[Wanted, ...]
+    background: str | None = None
+    camera: str | None = None
+
+
+def of_scene(scene: Scene) -> Expected:
+    """All that the scene's captions say. A medium speed goes unsaid."""
+    bodies = tuple(
+        Wanted(
+            b.colour, b.shape, b.motion, b.speed if b.speed in ("slow", "fast") else None, b.size
+        )
+        for b in scene.bodies
+    )
+    return Expected(bodies, scene.background, scene.camera.motion)
+
+
+_SHAPES = {
+    "ball": "ball|sphere|circle|disc|disk|orb",
+    "square": "square|box|cube|block",
+    "triangle": "triangle",
+    "star": "star",
+    "ring": "ring|hoop|donut|doughnut",
+}
+_COLOUR = "|".join(COLOURS)
+_SHAPE = "|".join(_SHAPES.values())
+_BODY = re.compile(rf"\b(?:({'|'.join(SIZES)})\s+)?({_COLOUR})\s+({_SHAPE})\b", re.I)
+_LAWS = {  # in this order: a ball that is thrown also falls
+    "collision": r"collid|bump|crash|knock|smash|hits (?:a|an|the) (?:\w+ )?(?:" + _COLOUR + ")",
+    "bounce": r"bounc|rebound|back up",
+    "pendulum": r"swing|pendulum|dangl",
+    "roll": r"\broll",
+    "throw": r"throw|thrown|toss|hurl|lob|\barc\b",
+    "fall": r"\bfall|\bdrop|plummet",
+    "rest": r"\brest|still|motionless|stands|stationary|stays|not mov|keeps its place",
+    "uniform": r"mov|glid|drift|slid|fl(?:y|ies)|float|travel|goes|head|cross|advance",
+}
+_WAYS = {
+    "left": r"\bleft",
+    "right": r"\bright",
+    "up": r"\bup|\btop",
+    "down": r"\bdown|\bbottom|\blower",
+}
+# Where a body starts is no direction, and "from left to right" is right.
+_PLACES = re.compile(
+    r"\bfrom (?:the )?[\w-]+(?= to\b)"
+    r"|\b(?:start\w*|begin\w*|first|at first|seen|placed|from|in|at|near|on|around|having begun)\b"
+    r"(?: (?:low|high|up|down|halfway|right|out|in|at|near|on|around|the))*"
+    r"(?: (?:upper|lower|top|bottom|left|right|middle|cent\w+)(?:[- ](?:left|right|hand))?)+",
+    re.I,
+)
+
+
+def of_words(prompt: str) -> Expected:
+    """What plain words ask for: "a small red ball bounces on a dark background".
+
+    Understands the world's colours, shapes (with a few synonyms), sizes, laws, directions, slow and fast,
+    dark and light. A body's motion is looked for between its name and the next body's, and a second
+    mention of the same body is not a second body. What it does not find is left open, not wrong.
+    """
+    matches = []
+    for match in _BODY.finditer(prompt):
+        if all(
+            match[2].lower() != m[2].lower() or match[3].lower() != m[3].lower() for m in matches
+        ):
+            matches.append(match)
+    ends = [m.start() for m in matches[1:]] + [len(prompt)]
+    bodies = tuple(_wanted(m, prompt[m.end() : end]) for m, end in zip(matches, ends, strict=True))
+    if any(b.motion == "collision" for b in bodies) and len(bodies) == 2:
+        bodies = tuple(Wanted(b.colour, b.shape, "collision", None, b.size) for b in bodies)
+    ground = re.search(rf"\b({'|'.join(BACKGROUNDS)}|black|bright)\b", prompt, re.I)
+    tone = (
+        {"black": "dark", "bright": "light"}.get(ground[1].lower(), ground[1].lower())
+        if ground
+        else None
+    )
+    return Expected(bodies, tone)
+
+
+def _wanted(match: re.Match[str], after: str) -> Wanted:
+    size, colour, word = match[1], match[2].lower(), match[3].lower()
+    shape = next(s for s, words in _SHAPES.items() if word in words.split("|"))
+    clause = re.split(r"[.;]|\b(?:camera|view|shot)\b", after)
+    after = _PLACES.sub(" ", next((c for c in clause if len(c) > 12), after))
+    law = next((name for name, stems in _LAWS.items() if re.search(stems, after, re.I)), None)
+    ways = [w for w, stem in _WAYS.items() if re.search(stem, after, re.I)]
+    speed = "slow" if re.search(r"\bslow", after, re.I) else None
+    speed = "fast" if re.search(r"\bfast|quick|swift|rapid", after, re.I) else speed
+    vertical = next((w for w in ways if w in ("up", "down")), None)
+    sideways = next((w for w in ways if w in ("left", "right")), None)
+    motion = law
+    if law == "uniform":
+        way = "-".join(w for w in (vertical, sideways) if w)
+        motion = f"uniform:{way}" if way else None
+    elif law in ("throw", "roll"):
+        motion = f"{law}:{sideways}" if sideways else None
+    return Wanted(colour, shape, motion, speed if law == "uniform" else None, size and size.lower())

@@ -1,0 +1,350 @@
+"""The suites: align, motion, physics, codec. Each turns clips or a model into tables of scores."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yozora.evaluation.alignment import accuracy, pair
+from yozora.evaluation.fidelity import LinearCodec, psnr, ssim
+from yozora.evaluation.intervals import Interval, bootstrap
+from yozora.evaluation.motion import Continuation, Seam, continuation, follow, seam
+from yozora.evaluation.parse import parse
+from yozora.evaluation.physics import FALLING, effective_gravity, velocity_error
+from yozora.evaluation.results import Score, Suite, Table
+from yozora.evaluation.samples import Model, Progress, Sample
+from yozora.video import Clip
+from yozora.world.caption import captions
+from yozora.world.physics import Truth, project
+from yozora.world.render import render
+from yozora.world.scene import Scene, sample
+
+Frames = NDArray[np.uint8]
+Reconstruct = Callable[[Frames], Frames]
+Rect = tuple[int, int, int, int]  # x, y, width, height in pixels
+
+COUNTS = {0: "no body named", 1: "one body", 2: "two bodies", 3: "three bodies"}
+
+
+# --- align -------------------------------------------------------------------------------------
+
+
+def align(samples: Sequence[Sample]) -> Suite:
+    """Prompt alignment per attribute, by the number of bodies asked for."""
+    tables = []
+    for count, title in COUNTS.items():
+        some = [s for s in samples if min(len(s.expected.bodies), 3) == count]
+        if some:
+            made = accuracy([s.made.verdict for s in some])
+            floor = accuracy([s.truth.verdict for s in some if s.truth])
+            scores = [
+                Score(name, interval, beside={"floor": floor[name]} if name in floor else {})
+                for name, interval in made.items()
+            ]
+            note = "Share of bodies (or clips) that are as the prompt says; floor: the parser on true clips."
+            tables.append(Table(title, note, tuple(scores)))
+    return Suite(
+        "align",
+        tuple(tables),
+        {name: _confusion(samples, name) for name in ("colour", "shape", "law")},
+    )
+
+
+def _confusion(samples: Sequence[Sample], name: str) -> dict[str, dict[str, int]]:
+    """Wanted -> seen -> count, over all bodies of all samples."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for s in samples:
+        for wanted, track in pair(s.expected, s.made.parsed):
+            attribute = "motion" if name == "law" else name
+            said, seen = (
+                getattr(wanted, attribute),
+                getattr(track, attribute) if track else "nothing",
+            )
+            if said:
+                counts[said.partition(":")[0]][seen.partition(":")[0]] += 1
+    return {said: dict(seen) for said, seen in counts.items()}
+
+
+# --- motion ------------------------------------------------------------------------------------
+
+
+def motion(
+    samples: Sequence[Sample], tasks: Sequence[Made] = (), codec: Reconstruct | None = None
+) -> Suite:
+    """Steadiness and persistence of clips, and how well given frames are kept and continued."""
+    tables = [_steadiness(samples)] if samples else []
+    for task in TASKS:
+        some = [m for m in tasks if m.task == task]
+        if some:
+            tables.append(_task_table(task, some, codec))
+    return Suite("motion", tuple(tables))
+
+
+def _steadiness(samples: Sequence[Sample]) -> Table:
+    both = [(s.made, s.truth) for s in samples if s.truth]
+    scores = []
+    for name, unit in (("flicker", "levels"), ("jitter", "heights"), ("energy", "levels")):
+        made = bootstrap([getattr(s.made, name) for s in samples])
+        beside = {}
+        if both:
+            beside["truth"] = bootstrap([getattr(t, name) for _, t in both])
+            beside["excess"] = bootstrap([getattr(m, name) - getattr(t, name) for m, t in both])
+        scores.append(Score(name, made, unit, beside))
+    for flag in ("persists", "vanishes", "appears", "recolours", "reshapes"):
+        made = bootstrap([float(getattr(s.made.persistence, flag)) for s in samples])
+        beside = (
+            {"floor": bootstrap([float(getattr(t.persistence, flag)) for _, t in both])}
+            if both
+            else {}
+        )
+        scores.append(Score(flag, made, "%", beside))
+    note = (
+        "flicker: second differences of the background; jitter: third differences of paths; energy: change per "
+        "frame, 0 when frozen; the rest: share of clips in which a body vanishes, appears late or changes."
+    )
+    return Table("steadiness", note, tuple(scores))
+
+
+TASKS = ("image", "forward", "backward", "fill")
+_KNOWN = {  # of 17 frames, which are given (codecs of 4-frame groups: 1 + 4n from the start, 4n at the end)
+    "image": [True] + [False] * 16,
+    "forward": [True] * 9 + [False] * 8,
+    "backward": [False] * 9 + [True] * 8,
+    "fill": [True] * 5 + [False] * 8 + [True] * 4,
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One task done: the true clip and its scene, what was given of it, and what came back."""
+
+    task: str
+    scene: Scene
+    source: Clip
+    truth: Truth
+    made: Clip
+    known: NDArray[np.bool_]
+
+
+def moving_scenes(count: int, seed: int, kinds: Sequence[str]) -> list[Scene]:
+    """Held-out scenes of one body, of these kinds in turn."""
+    return [
+        sample(seed * 7_919 + i, split="heldout", kinds=[kinds[i % len(kinds)]], bodies=1)
+        for i in range(count)
+    ]
+
+
+def do_tasks(
+    model: Model, scenes: Sequence[Scene], tasks: Sequence[str], seed: int, progress: Progress
+) -> list[Made]:
+    """Have the model animate, extend and fill true clips of the scenes; known frames as in _KNOWN."""
+    done: list[Made] = []
+    for scene in scenes:
+        source, truth = render(scene)
+        for task in tasks:
+            progress("continuing", len(done), len(scenes) * len(tasks))
+            known = np.array(_KNOWN[task])
+            prompt, _ = captions(scene, seed)
+            made = model.generate(prompt, seed=seed + len(done), **_given(task, source, known))
+            done.append(Made(task, scene, source, truth, _fitted(made, len(source), task), known))
+    return done
+
+
+def _given(task: str, source: Clip, known: NDArray[np.bool_]) -> dict[str, Any]:
+    """The arguments of `generate` that hand over the known frames."""
+    if task == "image":
+        return {"image": source.frames[0], "seconds": source.seconds}
+    new = np.flatnonzero(~known)
+    if task == "fill":
+        gap = (new[0] / source.fps, (new[-1] + 1) / source.fps)
+        return {"video": source, "fill": gap, "seconds": source.seconds}
+    return {
+        "video": Clip(source.frames[known], source.fps),
+        "extend": task,
+        "seconds": len(new) / source.fps,
+    }
+
+
+def _fitted(made: Clip, length: int, task: str) -> Clip:
+    """The `length` frames of a made clip that lie beside the source's: its end when extended backwards."""
+    frames = made.frames[-length:] if task == "backward" else made.frames[:length]
+    return Clip(frames, made.fps)
+
+
+def _task_table(task: str, some: Sequence[Made], codec: Reconstruct | None) -> Table:
+    seams = [seam(m.source, m.made, m.known) for m in some]
+    paths = [_continued(m) for m in some]
+    kept: dict[str, Interval] = {}
+    if codec:
+        through = [psnr(m.source.frames[m.known], codec(m.source.frames)[m.known]) for m in some]
+        kept["codec"] = bootstrap(through)
+    scores = (
+        Score("known frames", bootstrap([s.known_psnr for s in seams]), "dB", kept),
+        Score("seam", _ratio(seams, "jump"), "× change", {"truth": _ratio(seams, "true_jump")}),
+        Score(
+            "path error",
+            bootstrap([p.made for p in paths]),
+            "heights",
+            {
+                "linear": bootstrap([p.linear for p in paths]),
+                "copy": bootstrap([p.copy for p in paths]),
+            },
+        ),
+    )
+    note = (
+        "known frames: PSNR against what was given; seam: change across the seam over the clip's mean change per "
+        "frame; path error: mean distance from the true path in the made frames, beside linear extrapolation "
+        "(interpolation when filling) and standing still."
+    )
+    return Table(_TITLES[task], note, scores)
+
+
+_TITLES = {
+    "image": "image to video",
+    "forward": "extension forwards",
+    "backward": "extension backwards",
+    "fill": "filling",
+}
+
+
+def _ratio(seams: Sequence[Seam], name: str) -> Interval:
+    """Mean jump over mean change, clips resampled together."""
+    jumps = np.array([getattr(s, name) for s in seams])
+    changes = np.array([s.change for s in seams])
+    draws = np.random.default_rng(0).integers(0, len(seams), (2000, len(seams)))
+    ratios = jumps[draws].mean(1) / np.maximum(changes[draws].mean(1), 1e-9)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Interval(
+        float(jumps.mean() / max(changes.mean(), 1e-9)), float(low), float(high), len(seams)
+    )
+
+
+def _continued(m: Made) -> Continuation:
+    true_screen = project(m.scene, m.truth.position, m.truth.times)
+    track = follow(true_screen, parse(m.made), m.known)[0]
+    observed = follow(true_screen, parse(m.source), m.known)[0]
+    path = observed.positions if observed else true_screen[0]
+    return continuation(true_screen[0], track, path, m.known)
+
+
+# --- physics -----------------------------------------------------------------------------------
+
+
+def physics(samples: Sequence[Sample], tasks: Sequence[Made] = ()) -> Suite:
+    """Velocity error when the first frames are given, and gravity as the clips have it."""
+    tables = []
+    moving = [m for m in tasks if m.scene.bodies[0].law == "uniform" and m.task == "forward"]
+    if moving:
+        tables.append(_velocities(moving))
+    falling = _gravities(samples)
+    if falling:
+        tables.append(falling)
+    return Suite("physics", tuple(tables))
+
+
+def _velocities(moving: Sequence[Made]) -> Table:
+    errors, floor = [], []
+    for m in moving:
+        screen = project(m.scene, m.truth.position, m.truth.times)
+        for clip, into in ((m.made, errors), (m.source, floor)):
+            track = follow(screen, parse(clip), m.known)[0]
+            into.append(velocity_error(track, m.truth.velocity[0], ~m.known, clip.fps))
+    score = Score("velocity error", bootstrap(errors), "heights/s", {"floor": bootstrap(floor)})
+    note = (
+        "Uniform motion continued from nine given frames: mean |v − v_true| over the made ones, as in arXiv "
+        "2411.02385 but in heights/s; floor: the parser on the true clips."
+    )
+    return Table("velocity", note, (score,))
+
+
+def _gravities(samples: Sequence[Sample]) -> Table | None:
+    values: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for s in samples:
+        if s.scene is None or s.truth is None:
+            continue
+        for (wanted, track), (_, true) in zip(
+            pair(s.expected, s.made.parsed), pair(s.expected, s.truth.parsed), strict=True
+        ):
+            law = (wanted.motion or "").partition(":")[0]
+            if law in FALLING:
+                fps = s.made.parsed.fps
+                values[law].append(
+                    (effective_gravity(track, law, fps), effective_gravity(true, law, fps))
+                )
+    scores = []
+    for law in (*FALLING, "all"):
+        both = values[law] if law != "all" else [v for some in values.values() for v in some]
+        read = [made for made, _ in both if math.isfinite(made)]
+        if read:
+            true = [t for _, t in both if math.isfinite(t)]
+            scores += [
+                Score(f"g of {law}", bootstrap(read), "× g", {"floor": bootstrap(true)}),
+                Score(
+                    f"error of {law}",
+                    bootstrap([abs(v - 1) for v in read]),
+                    "× g",
+                    {"floor": bootstrap([abs(v - 1) for v in true])},
+                ),
+            ]
+    note = "Acceleration fitted to the paths of bodies that should fall, over the world's g (1 is right)."
+    return Table("effective gravity", note, tuple(scores)) if scores else None
+
+
+# --- codec -------------------------------------------------------------------------------------
+
+
+def codec(
+    reconstruct: Reconstruct,
+    held_out: Mapping[str, Sequence[tuple[Frames, Rect]]],
+    training: Iterable[Frames],
+    components: int,
+    progress: Progress,
+) -> Suite:
+    """What a codec keeps of held-out clips, by source, beside PCA of the same latent size.
+
+    held_out: source -> frames [T, H, W, 3], T = 1 + 4n, each with the rectangle that holds its picture
+    (padding is coded but not scored); stills (T = 1) are made of the first frames. training: the frames
+    PCA is fitted on, the codec's own kind of training clips.
+    """
+    progress("fitting PCA", 0, 1)
+    linear = LinearCodec.fit(training, components)
+    tables: list[Table] = []
+    done, total = 0, 2 * sum(map(len, held_out.values()))
+    for source, clips in held_out.items():
+        for title, length in ((source, None), (f"{source}, stills", 1)):
+            rows = []
+            for frames, (x, y, w, h) in clips:
+                progress("coding", done, total)
+                done += 1
+                whole = frames[:length]
+                pictures = (whole, reconstruct(whole), linear.reconstruct(whole))
+                true, ours, theirs = (p[:, y : y + h, x : x + w] for p in pictures)
+                rows.append(
+                    (psnr(true, ours), ssim(true, ours), psnr(true, theirs), ssim(true, theirs))
+                )
+            if rows:
+                tables.append(_codec_table(title, rows, components))
+    return Suite("codec", tuple(tables))
+
+
+def _codec_table(
+    title: str, rows: Sequence[tuple[float, float, float, float]], components: int
+) -> Table:
+    ours_psnr, ours_ssim, pca_psnr, pca_ssim = (list(column) for column in zip(*rows, strict=True))
+    gain = [a - b for a, b in zip(ours_psnr, pca_psnr, strict=True)]
+    scores = (
+        Score("PSNR", bootstrap(ours_psnr), "dB", {"pca": bootstrap(pca_psnr)}),
+        Score("gain over PCA", bootstrap(gain), "dB"),
+        Score("SSIM", bootstrap(ours_ssim), "", {"pca": bootstrap(pca_ssim)}),
+    )
+    return Table(
+        title,
+        f"Mean over clips; PCA keeps {components} components of each 4 × 16 × 16 patch.",
+        scores,
+    )
