@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from yozora.video.clip import Frames
-from yozora.video.geometry import RESIZE, Size
+from yozora.video.geometry import RESIZE, Size, threads
 
 # H.273 MatrixCoefficients -> swscale's name for the same matrix.
 MATRICES = {
@@ -42,20 +42,21 @@ class ToRGB:
 
     def __call__(self, frame: av.VideoFrame, size: Size) -> Frames:
         """The frame as uint8 [H, W, 3] at `size`; what is transparent is laid on black."""
-        alpha = any(part.is_alpha for part in frame.format.components)
-        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        still_yuv = frame.format.is_rgb or frame.format.has_palette
-        rgb = self._scaler.reformat(
+        kind = frame.format
+        alpha = kind.has_palette or any(part.is_alpha for part in kind.components)
+        rgb = kind.has_palette or kind.is_rgb
+        full = rgb or frame.color_range == ColorRange.JPEG or kind.name.startswith("yuvj")
+        scaled = self._scaler.reformat(
             frame,
             *size,
-            "rgba" if alpha or frame.format.has_palette else "rgb24",
+            "rgba" if alpha else "rgb24",
             src_colorspace=matrix(frame.colorspace, (frame.width, frame.height)),
-            src_color_range=ColorRange.JPEG if full or still_yuv else ColorRange.MPEG,
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=RESIZE,
-            threads=1,
+            threads=threads(*size),
         )
-        image = np.asarray(rgb.to_ndarray(), np.uint8)
+        image = np.asarray(scaled.to_ndarray(), np.uint8)
         return image if image.shape[2] == 3 else on_black(image)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from yozora.errors import YozoraError
@@ -23,6 +26,12 @@ RESIZE = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.FULL_CHR_H_INP
 )
+SMALL = 512 * 512  # pixels; below, threads cost more than they bring
+
+
+def threads(width: int, height: int) -> int:
+    """How many threads FFmpeg should use for frames of this size; 0 leaves it the choice."""
+    return 1 if width * height < SMALL else 0
 
 
 def check_size(size: Size) -> Size:
@@ -83,7 +92,7 @@ def resize(image: Frames, size: Size, scaler: VideoReformatter | None = None) ->
         interpolation=RESIZE,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG,
-        threads=1,
+        threads=threads(*size),
     )
     return scaled.to_ndarray()  # type: ignore[return-value]
 
@@ -130,3 +139,30 @@ class Orientation:
         if self.transposed:
             image = image.transpose(1, 0, 2)
         return image[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+# AVFrameSideDataType: LCEVC, view id, 3-D displays, EXIF. PyAV 18 cannot name them and refuses to
+# list a frame's side data when one is there.
+UNNAMED_SIDE_DATA = (28, 29, 30, 31)
+
+
+def display_matrix(frame: av.VideoFrame) -> bytes | None:
+    """The display matrix that a container or EXIF gave the frame, if any."""
+    try:
+        side_data = cast("Mapping[str, Buffer]", frame.side_data)
+    except ValueError:
+        side_data = cast("Mapping[str, Buffer]", without_unnamed(frame).side_data)
+    matrix = side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
+
+
+def without_unnamed(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame without the side data that PyAV cannot name."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+    )
+    deletions = [graph.add("sidedata", f"mode=delete:type={n}") for n in UNNAMED_SIDE_DATA]
+    graph.link_nodes(source, *deletions, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
-from av.buffer import Buffer
 from av.container import InputContainer
 from av.stream import Disposition
 
 from yozora.errors import YozoraError
 from yozora.video.clip import Clip, Frames, Info
 from yozora.video.colour import ToRGB
-from yozora.video.geometry import Orientation, Size, check_size, content_rect, pad, sample_aspect
-from yozora.video.timing import Timed, constant_rate
+from yozora.video.geometry import (
+    Orientation,
+    Size,
+    check_size,
+    content_rect,
+    display_matrix,
+    pad,
+    sample_aspect,
+    threads,
+)
+from yozora.video.timing import MAX_GAP, Timed, constant_rate
 
 MAX_PIXELS = 2**25  # of one frame: 8K UHD (7680x4320) passes, a forged 16k x 16k does not
 MAX_CLIP_BYTES = 2**30  # of what read() keeps; longer films are for stream()
 MAX_RATE = 1000  # frames per second
-SMALL = 512 * 512  # pixels; decoding smaller frames on several threads is slower than on one
+SEEK_EARLIER = (0.0, 2.0, 10.0)  # seconds; formats without an index land late, so ask again
 
 # What FFmpeg may take a file for. Playlists and image sequences are left out on purpose: they
 # would make it open further files.
@@ -34,7 +41,18 @@ FORMATS = (
     "m4v,ivf,mjpeg,apng,y4m,yuv4mpegpipe,wav,mp3,flac,aac,obu,dv,mxf,nut,"
     "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
-ENCRYPTED_TAGS = ("encv", "enca")
+MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "png_pipe"),
+    (0, b"\xff\xd8\xff", "jpeg_pipe"),
+    (8, b"WEBPVP8", "webp_pipe"),
+    (0, b"GIF8", "gif"),
+    (4, b"ftyp", "mov"),
+    (8, b"AVI LIST", "avi"),
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+)
+
+# Decoders that would pass off half a picture as a whole one.
+STRICT = ("gif", "mjpeg", "png", "webp")
 
 # What the libraries below raise for bad data; everything else is a bug of ours.
 FAILURES = (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError)
@@ -51,13 +69,14 @@ class Source:
     @property
     def still(self) -> bool:
         """Whether the file is one picture."""
-        return self.container.format.name.endswith("_pipe")
+        name = self.container.format.name
+        return name.endswith("_pipe") or (name == "gif" and self.video.frames == 1)
 
     @property
     def rate(self) -> float:
-        """Frames per second on average; 25, FFmpeg's own default, if none is declared."""
+        """Frames per second on average; 25, FFmpeg's own default, if no sane one is declared."""
         rates = (self.video.average_rate, self.video.guessed_rate, self.video.base_rate)
-        declared = next((r for r in rates if r and 0 < r <= MAX_RATE), Fraction(25))
+        declared = next((r for r in rates if r and 1 / MAX_GAP <= r <= MAX_RATE), Fraction(25))
         if self.container.format.name == "gif":
             # FFmpeg averages the first delays only, which GIF rounds to hundredths of a second.
             declared = counted_rate(self.video.frames, self.seconds, 0.01) or declared
@@ -81,6 +100,8 @@ class Source:
         """The stream's packets, then None; a container that breaks off ends there."""
         try:
             for packet in self.container.demux(self.video):
+                if packet.has_sidedata("encryption_info"):
+                    raise encrypted(self.path)
                 if packet.size:
                     yield packet
         except FAILURES:
@@ -88,24 +109,42 @@ class Source:
         yield None
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Every frame that decodes, in order of display; damaged ones are left out."""
+        """Every frame that decodes, in order of display.
+
+        After damage, what follows is predicted from a broken picture: it is left out up to the
+        next key frame.
+        """
+        broken = False
         for packet in self.packets():
+            if packet is not None and packet.is_corrupt:
+                broken = True
+                continue
             try:
                 decoded = self.video.decode(packet)
             except FAILURES:
+                broken = True
                 continue
-            yield from (f for f in decoded if not f.is_corrupt and f.width and f.height)
+            for frame in decoded:
+                broken = frame.is_corrupt or (broken and not frame.key_frame)
+                if not broken and frame.width and frame.height:
+                    yield frame
 
     def timed(self, start: float) -> Iterator[Timed]:
         """Frames from the key frame before `start`, timed in seconds from the first of all."""
-        if start > 1 and self.seek(start):
-            frames = self.stamped(self.frames(), float(self.video.start_time or 0) * self.tick)
+        origin: float | None = None
+        for early in SEEK_EARLIER:
+            if start - early < 1 or not self.seek(start - early):
+                break
+            origin = (self.video.start_time or 0) * self.tick
+            frames = self.stamped(self.frames(), origin)
             first = next(frames, None)
-            if first is None or first.time <= start + 1 / self.rate:
-                yield from chain([first] if first else [], frames)
+            if first is not None and first.time <= start:
+                yield first
+                yield from frames
                 return
-            self.seek(0)  # a wrong index led past the start: read from the beginning
-        yield from self.stamped(self.frames(), None)
+        if origin is not None:
+            self.seek(0)
+        yield from self.stamped(self.frames(), origin)
 
     def stamped(self, frames: Iterator[av.VideoFrame], origin: float | None) -> Iterator[Timed]:
         """Frames with time and duration; without an origin, the first frame's time is 0."""
@@ -154,7 +193,7 @@ def opened(path: str | Path) -> Iterator[Source]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(32)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise YozoraError(f"{path} cannot be opened: {reason}.") from None
@@ -167,7 +206,7 @@ def opened(path: str | Path) -> Iterator[Source]:
     }
     try:
         container = av.open(
-            str(path), "r", format=still_format(head), options=options, metadata_errors="replace"
+            str(path), "r", format=demuxer(path, head), options=options, metadata_errors="replace"
         )
         video = video_stream(path, container)
     except FAILURES:
@@ -178,15 +217,11 @@ def opened(path: str | Path) -> Iterator[Source]:
         yield Source(path, container, video)
 
 
-def still_format(head: bytes) -> str | None:
-    """FFmpeg's demuxer for a still by its first bytes, so that the name cannot mislead it."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png_pipe"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg_pipe"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webp_pipe"
-    return None
+def demuxer(path: Path, head: bytes) -> str | None:
+    """FFmpeg's demuxer by a file's first bytes, so that its name cannot mislead; None to probe."""
+    if head[8:16] == b"WEBPVP8X" and len(head) > 20 and head[20] & 2:
+        raise YozoraError(f"{path} is an animated WebP, which is not read: convert it to MP4.")
+    return next((name for at, magic, name in MAGIC if head[at:].startswith(magic)), None)
 
 
 def video_stream(path: Path, container: InputContainer) -> av.VideoStream:
@@ -199,11 +234,13 @@ def video_stream(path: Path, container: InputContainer) -> av.VideoStream:
     context = video.codec_context
     if context is None:
         raise YozoraError(f"{path} is coded in a format that is not known here: convert it first.")
-    if video.codec_tag in ENCRYPTED_TAGS:
-        raise YozoraError(f"{path} is encrypted: take it from where it is not protected.")
+    if "enc_key_id" in video.metadata:
+        raise encrypted(path)
     check_pixels(path, context.width, context.height)
-    context.thread_count = 1 if context.width * context.height < SMALL else 0
+    context.thread_count = threads(context.width, context.height)
     context.options = {"max_pixels": str(MAX_PIXELS)}
+    if context.name in STRICT:
+        context.options |= {"err_detect": "explode"}
     return video
 
 
@@ -237,9 +274,7 @@ class Developer:
 
 def display(source: Source, frame: av.VideoFrame) -> tuple[Orientation, Size]:
     """How a frame is turned, and its size as seen: square pixels, its height kept."""
-    side_data = cast("Mapping[str, Buffer]", frame.side_data)
-    matrix = side_data.get("DISPLAYMATRIX")
-    orientation = Orientation(bytes(matrix) if matrix is not None else None)
+    orientation = Orientation(display_matrix(frame))
     width = max(1, round(frame.width * source.sample_aspect))
     check_pixels(source.path, width, frame.height)
     return orientation, orientation.turned((width, frame.height))
@@ -256,13 +291,14 @@ def probe(path: str | Path) -> Info:
             raise undecodable(source)
         orientation, (width, height) = display(source, first)
         fps = 0.0 if source.still else source.rate
-        estimate = max(1, round(source.seconds * fps))
+        expected = max(1, round(source.seconds * fps))
+        declared = source.video.frames
         return Info(
             width=width,
             height=height,
             fps=fps,
             seconds=source.seconds,
-            frames=1 if source.still else source.video.frames or estimate,
+            frames=declared if 0 < declared <= 2 * expected else expected,
             codec=source.video.codec_context.name,
             container=source.container.format.name,
             pixel_format=first.format.name,
@@ -277,10 +313,15 @@ def probe(path: str | Path) -> Info:
         )
 
 
+def encrypted(path: Path) -> YozoraError:
+    """The error for a protected file: without its key it would decode to noise at best."""
+    return YozoraError(f"{path} is encrypted: use a copy that is not protected.")
+
+
 def undecodable(source: Source) -> YozoraError:
     """The error for a file that opens but gives no frame."""
     return YozoraError(
-        f"{source.path} has no frame that can be decoded: it is damaged, cut off, encrypted, or "
+        f"{source.path} has no frame that can be decoded: it is damaged, cut off or "
         f"larger than {MAX_PIXELS >> 20} megapixels."
     )
 

@@ -58,7 +58,7 @@ def constant_rate(
         shown = coming
     if shown is None:
         return
-    lasts = min(shown.duration, MAX_GAP) if shown.duration > 0 else 1 / source_fps
+    lasts = shown.duration if 0 < shown.duration <= MAX_GAP else 1 / source_fps
     until = shown.time + lasts - min(step, lasts) / 4
     while start + k * step < until and k != count:
         yield shown.frame

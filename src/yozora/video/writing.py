@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from yozora.errors import YozoraError
 from yozora.video.clip import Clip, Frames
-from yozora.video.geometry import RESIZE, Size, check_size
+from yozora.video.geometry import RESIZE, Size, check_size, threads
 
 Quality = Literal["standard", "exact"]
 
@@ -35,7 +35,6 @@ ENCODERS: dict[tuple[str, str], tuple[str, str, dict[str, str]]] = {
 STILLS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp"}
 CONTAINERS = {".mp4": "mp4", ".webm": "webm", ".gif": "gif"}
 BT709 = 1  # H.273's number, the same for matrix, primaries and transfer
-SMALL = 512 * 512  # below this many pixels threads cost more than they bring
 
 
 @contextmanager
@@ -101,7 +100,7 @@ class Writer:
         stream.height, stream.width = height + self._pad[0], width + self._pad[1]
         stream.pix_fmt = self._format
         context = stream.codec_context
-        context.thread_count = 1 if width * height < SMALL else 0
+        context.thread_count = threads(width, height)
         if even:
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = ColorRange.MPEG
@@ -136,7 +135,7 @@ class Writer:
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
             interpolation=RESIZE,
-            threads=1,
+            threads=threads(*self.size),
         )
 
     def __exit__(
