@@ -15,7 +15,7 @@ import yozora
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = {"torch", "numpy", "av", "lance", "skia", "transformers", "matplotlib", "rich"}
+HEAVY = {"torch", "numpy", "av", "lance", "skia", "transformers", "rich"}
 # Where a distribution's import name is not its own name; pyarrow comes with pylance.
 DISTRIBUTIONS = {
     "PIL": "pillow",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from yozora.errors import YozoraError
 
 if TYPE_CHECKING:
     from yozora.corpus.catalogue import Corpus
+    from yozora.training.dit import ModelRecipe
     from yozora.video import Clip, Record
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -168,10 +170,12 @@ def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], N
         task = bar.add_task("starting", total=1.0, facts="")
 
         def watch(report: dict[str, Any]) -> None:
-            nonlocal clips, said
+            nonlocal began, clips, said
             now = time.monotonic()
             if "step" not in report:
-                bar.update(task, description=report["phase"], facts=f"{report.get('clips', '')}")
+                count = report.get("clips") or f"{report['done']}/{report['of']}"
+                bar.update(task, description=report["phase"], facts=str(count))
+                began = now  # the clock of training starts with its first step
                 return
             clips += report["clips"]
             elapsed = now - began
@@ -183,7 +187,9 @@ def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], N
                 f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
                 f"{clips / elapsed:.1f} clips/s  {left / 60:.0f} min {left % 60:.0f} s left"
             )
-            bar.update(task, description=report["phase"], completed=done, facts=facts)
+            bar.update(task, description="training", completed=done, facts=facts)
+            if "warning" in report:
+                bar.console.print(f"warning: {report['warning']}", style="yellow")
             if not live and now - said > 30:
                 said = now
                 say(facts)
@@ -420,6 +426,149 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@train.command("codec")
+@training_options
+def train_codec(
+    recipe: str,
+    corpus: Path,
+    out: Path,
+    settings: dict[str, Any],
+    minutes: float | None,
+    as_json: bool,
+    **limits: Any,
+) -> None:
+    """Train a codec on a corpus's clips; OUT/codec.safetensors is the result."""
+    from yozora.corpus.catalogue import Corpus
+    from yozora.recipes import CODECS
+    from yozora.training.vae import train
+
+    chosen = with_settings(named(CODECS, recipe), settings)
+    with training_bar(minutes) as watch:
+        path = train(chosen, Corpus.open(corpus), out, minutes=minutes, watch=watch, **limits)
+    tell_trained(out, path, as_json)
+
+
+@train.command("model")
+@training_options
+@click.option("--codec", type=EXISTING, help="A codec's run; the shipped nano codec by default.")
+@click.option("--from", "begin", metavar="MODEL", help="Go on from a model's weights.")
+def train_model(
+    recipe: str,
+    corpus: Path,
+    out: Path,
+    codec: Path | None,
+    begin: str | None,
+    settings: dict[str, Any],
+    minutes: float | None,
+    as_json: bool,
+    **limits: Any,
+) -> None:
+    """Train a model on a corpus's clips and captions; OUT is then a model for generate and evaluate.
+
+    Clips and captions are encoded first and kept in the corpus, so that this happens once.
+    """
+    from yozora.recipes import MODELS
+
+    chosen = with_settings(named(MODELS, recipe), settings)
+    with training_bar(minutes) as watch:
+        path = fit_model(chosen, corpus, out, codec, begin, watch, minutes=minutes, **limits)
+    tell_trained(out, path, as_json)
+
+
+def fit_model(
+    recipe: ModelRecipe,
+    directory: Path,
+    out: Path,
+    codec: Path | None,
+    begin: str | None,
+    watch: Callable[[dict[str, Any]], None],
+    **limits: Any,
+) -> Path:
+    """Encode the corpus, train, and put the codec beside the new weights."""
+    from yozora.artifact import content_hash
+    from yozora.checkpoint import load_weights
+    from yozora.corpus.catalogue import Corpus
+    from yozora.latents.encode import buckets, text_folder
+    from yozora.latents.store import TextCache
+    from yozora.models.text import TextEncoder
+    from yozora.sampling.pipeline import load_codec
+    from yozora.training.dit import train
+
+    def report(phase: str) -> Callable[[int, int], None]:
+        return lambda done, total: watch({"phase": phase, "done": done, "of": total})
+
+    start = model_directory(begin) if begin else None
+    weights = codec_weights(codec, start, out)
+    corpus = Corpus.open(directory)
+    network, codec_id = load_codec(weights), content_hash(weights)
+    encode = partial(buckets, corpus, network, codec_id, recipe.shapes)
+    training = encode("train", report("encoding clips"))
+    validation = encode("validation", report("encoding clips")) if corpus.rows("validation") else []
+    texts = TextCache(text_folder(corpus, recipe.text))
+    rows = [row for bucket in [*training, *validation] for row in bucket.rows]
+    captions = {"", *(caption for row in rows for caption in row.captions)}
+    texts.fill(captions, TextEncoder(recipe.text), report("encoding captions"))
+    out.mkdir(parents=True, exist_ok=True)
+    if weights.parent.resolve() != out.resolve():
+        shutil.copyfile(weights, out / "codec.safetensors")
+    return train(
+        recipe,
+        training,
+        texts,
+        out,
+        validation=validation,
+        start_from=load_weights(start / "dit.safetensors")[0] if start else None,
+        provenance={"corpus": corpus.identity(), "codec": codec_id},
+        watch=watch,
+        **limits,
+    )
+
+
+def model_directory(name: str) -> Path:
+    """Where a model's weights are: the directory of this name, else the shipped model's."""
+    return Path(name) if Path(name).is_dir() else WEIGHTS / name
+
+
+def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
+    """The codec to train with: the one given, else that of the model or run to go on from, else nano's.
+
+    Raises:
+        YozoraError: there is none, or the run in ``out`` has another one.
+    """
+    from yozora.artifact import content_hash
+
+    own = out / "codec.safetensors"
+    if codec is not None:
+        found = codec / own.name if codec.is_dir() else codec
+    elif own.exists():
+        found = own
+    else:
+        found = (start or WEIGHTS / "nano") / own.name
+    if not found.exists():
+        raise YozoraError(f"There is no codec at {found}: train one, and name it with --codec.")
+    if own.exists() and content_hash(own) != content_hash(found):
+        raise YozoraError(f"The run in {out} has another codec than {found}: choose another --out.")
+    return found
+
+
+def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
+    """Report the end of a run: where it is, and the last line of its log."""
+    from yozora.training.state import read_log
+
+    last = read_log(out)[-1]
+    if as_json:
+        print_json({"out": str(out), "weights": str(weights), **last})
+    else:
+        say(f"trained to step {last['step']} (loss {last['loss']:.4f}); the weights are {weights}")
+
+
+def named(recipes: Mapping[str, Callable[[], T]], name: str) -> T:
+    """The recipe of this name. Raises YozoraError when there is none."""
+    if name not in recipes:
+        raise YozoraError(f"There is no recipe '{name}'; the recipes are {', '.join(recipes)}.")
+    return recipes[name]()
+
+
 def with_settings(recipe: T, settings: Mapping[str, Any]) -> T:
     """The recipe with some fields changed; 'config.depth' names the field of a field.
 
@@ -450,11 +599,9 @@ def _like(before: Any, value: Any, key: str) -> Any:
     if isinstance(before, float) and type(value) is int:
         return float(value)
     if isinstance(before, tuple) and isinstance(value, list):
-        return tuple(value)
+        return tuple(_like(before[0], item, key) for item in value) if before else tuple(value)
     if before is not None and type(value) is not type(before):
-        raise YozoraError(
-            f"--set {key}: {value!r} is not a {type(before).__name__} like {before!r}."
-        )
+        raise YozoraError(f"--set {key}: {value!r} is no {type(before).__name__} like {before!r}.")
     return value
 
 
@@ -486,6 +633,7 @@ def generate(
     prompts: Path | None,
     out: Path,
     model: str,
+    seed: int,
     image: Path | None,
     video: Path | None,
     extend: str | None,
@@ -512,19 +660,30 @@ def generate(
     if guidance is not None:
         options["guidance"] = guidance
     began = time.monotonic()
+    pipeline = load(model)
     if prompts is not None:
         lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
         texts = [line for line in lines if line]
-        clips = load(model).generate_many(texts, **options)
+        seeds = [seed + number for number in range(len(texts))]
+        clips = pipeline.generate_many(texts, seeds=seeds, **options)
         files = list(save_numbered(tracked(clips, "generating", len(texts)), texts, out))
     else:
-        known = {"image": image, "video": video, "extend": extend, "fill": fill}
-        clip = load(model).generate(prompt, **known, **options)
+        with progress_bar() as show:
+            clip = pipeline.generate(
+                str(prompt),
+                seed=seed,
+                image=image,
+                video=video,
+                extend=extend,
+                fill=fill,
+                progress=partial(show, "sampling"),
+                **options,
+            )
         out.parent.mkdir(parents=True, exist_ok=True)
-        clip.save(out)
-        files = [str(out)]
-    report = {"model": model, "files": files, "took_seconds": round(time.monotonic() - began, 2)}
-    print_json({**report, **options}) if as_json else say(f"wrote {out}")
+        files = [str(clip.save(out))]
+    took = round(time.monotonic() - began, 2)
+    report = {"model": model, "files": files, "seed": seed, "took_seconds": took, **options}
+    print_json(report) if as_json else say(f"wrote {out} ({len(files)} videos)")
 
 
 def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> Iterator[str]:
@@ -538,6 +697,50 @@ def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> I
         yield str(out / name)
     listing = json.dumps(dict(zip(names, prompts, strict=True)), indent=2, ensure_ascii=False)
     write_atomic(out / "prompts.json", listing + "\n")
+
+
+@main.command()
+@click.argument("target", metavar="MODEL|DIR-OF-MP4")
+@click.option(
+    "--suite",
+    "suites",
+    type=click.Choice(["align", "motion", "physics", "codec"]),
+    multiple=True,
+    help="Only this suite; repeatable.",
+)
+@click.option("--out", type=FOLDER, required=True, help="For report.html and scores.json.")
+@click.option("--prompts", type=COUNT, default=300, show_default=True, help="Held-out prompts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the prompts and videos.")
+@click.option("--corpus", type=FOLDER, help="Whose held-out clips the codec suite codes.")
+@as_json
+def evaluate(
+    target: str,
+    suites: tuple[str, ...],
+    out: Path,
+    prompts: int,
+    seed: int,
+    corpus: Path | None,
+    as_json: bool,
+) -> None:
+    """Score a model, or a folder of MP4s that any model made, from pixels alone.
+
+    A folder needs the prompts of its clips: prompts.json, or prompts.txt with a line for each clip in
+    the order of the names. All suites that apply are run unless --suite chooses.
+    """
+    from yozora.evaluation.report import SUITES
+    from yozora.evaluation.report import evaluate as score
+
+    with progress_bar() as show:
+        report = score(
+            target,
+            suites or SUITES,
+            out=out,
+            prompts=prompts,
+            seed=seed,
+            corpus=corpus,
+            progress=show,
+        )
+    print_json(report) if as_json else say(f"wrote {out / 'report.html'} and {out / 'scores.json'}")
 
 
 @main.command()
