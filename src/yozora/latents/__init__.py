@@ -1,0 +1,1 @@
+"""Clips as latents: encoded once, keyed by content, grouped into buckets of one shape."""

@@ -1,0 +1,1 @@
+"""Networks: they know tensors and their own dataclasses, nothing of diffusion, data or disks."""

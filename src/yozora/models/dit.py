@@ -1,0 +1,160 @@
+"""The space-time-patch transformer: noised latents, a noise level per token and a text in; a velocity out.
+
+It knows nothing of diffusion: flow.py says what its output means. Known tokens (sigma = 0) and tokens to be made
+differ by their noise level alone, so every task is the same network with another map of noise levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from yozora.models.layers import ScalarEmbedding, attention, rope_angles, rotate
+
+# Dimensions: B clips, N = t * h * w tokens, D width, L text tokens, E text width, Z latent channels.
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of the transformer. ``state`` > 0 adds a head that predicts S facts of each token (see latents/state.py)
+    from the output of block ``state_block``."""
+
+    latent: int = 64
+    width: int = 320
+    depth: int = 6
+    heads: int = 5
+    mlp: int = 4
+    text: int = 384
+    state: int = 0
+    state_block: int = 3
+
+
+class Modulation(NamedTuple):
+    """What the noise level and the clip's facts do to one block: shift, scale and gate of its two branches."""
+
+    shift_attention: Tensor
+    scale_attention: Tensor
+    gate_attention: Tensor
+    shift_mlp: Tensor
+    scale_mlp: Tensor
+    gate_mlp: Tensor
+
+
+class Text(NamedTuple):
+    """Token states [B, L, E] of a text encoder and the mask [B, L] of its real tokens."""
+
+    states: Tensor
+    mask: Tensor
+
+
+def normalise(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(shift, normalise(x), scale)
+
+
+class Block(nn.Module):
+    """Self-attention over all tokens, cross-attention to the text, and a feed-forward network."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.heads = config.heads
+        self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
+        self.qkv = nn.Linear(d, 3 * d)
+        self.gain = nn.Parameter(torch.ones(config.heads, 1, 1))
+        self.attention_out = nn.Linear(d, d)
+        self.query = nn.Linear(d, d)
+        self.key_value = nn.Linear(d, 2 * d)
+        self.cross_out = nn.Linear(d, d)
+        self.mlp_in = nn.Linear(d, config.mlp * d)
+        self.mlp_out = nn.Linear(config.mlp * d, d)
+        for last in (self.attention_out, self.cross_out, self.mlp_out):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, m: Modulation, text: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = x + m.gate_attention * self.attend(modulate(x, m.shift_attention, m.scale_attention), cos, sin)
+        x = x + self.cross(normalise(x), text, bias)
+        y = F.gelu(self.mlp_in(modulate(x, m.shift_mlp, m.scale_mlp)), approximate="tanh")
+        return x + m.gate_mlp * self.mlp_out(y)
+
+    def attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b n (three heads e) -> three b heads n e", three=3, heads=self.heads)
+        gain = self.gain.to(q.dtype)
+        q = rotate(normalise(q), cos * gain, sin * gain)
+        k = rotate(normalise(k), cos, sin)
+        y = attention(q, k, v)
+        z: Tensor = self.attention_out(rearrange(y, "b heads n e -> b n (heads e)"))
+        return z
+
+    def cross(self, x: Tensor, text: Tensor, bias: Tensor) -> Tensor:
+        q = rearrange(self.query(x), "b n (heads e) -> b heads n e", heads=self.heads)
+        k, v = rearrange(self.key_value(text), "b l (two heads e) -> two b heads l e", two=2, heads=self.heads)
+        y = attention(normalise(q), normalise(k), v, bias)
+        z: Tensor = self.cross_out(rearrange(y, "b heads n e -> b n (heads e)"))
+        return z
+
+
+class DiT(nn.Module):
+    """Velocity of noised latents.
+
+    forward(x, sigma, text, facts): x [B, Z, t, h, w]; sigma [B, t, h, w] in [0, 1]; text: see :class:`Text`;
+    facts [B, 3]: frames per second, seconds, time of the first frame in seconds. Returns the velocity, shaped as x, and the
+    predicted state [B, t, h, w, S] (None without a state head).
+    """
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.width
+        self.patch_in = nn.Linear(config.latent, d)
+        self.text_in = nn.Linear(config.text, d)
+        self.pooled_in = nn.Linear(config.text, d)
+        self.sigma = ScalarEmbedding(1, d)
+        self.facts = ScalarEmbedding(3, d)
+        self.sigma_modulation = nn.Linear(d, 6 * d)
+        self.facts_modulation = nn.Linear(d, 6 * d)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.final_modulation = nn.Linear(d, 2 * d)
+        self.out = nn.Linear(d, config.latent)
+        self.state = nn.Linear(d, config.state) if config.state else None
+        for linear in (self.sigma_modulation, self.facts_modulation, self.final_modulation, self.out):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor, sigma: Tensor, text: Text, facts: Tensor) -> tuple[Tensor, Tensor | None]:
+        _, _, t, h, w = x.shape
+        head = self.config.width // self.config.heads
+        angles = rope_angles(t, h, w, head, x.device)
+        y = self.patch_in(rearrange(x, "b z t h w -> b (t h w) z"))
+        cos, sin = angles.cos().to(y.dtype), angles.sin().to(y.dtype)
+        words = normalise(self.text_in(text.states))
+        bias = (~text.mask[:, None, None, :]).to(y.dtype) * -1e4
+
+        # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens.
+        levels, index = torch.unique(sigma.flatten(1), return_inverse=True)
+        level = self.sigma(levels.unsqueeze(-1))
+        pooled = (text.states * text.mask.unsqueeze(-1)).sum(1) / text.mask.sum(1, keepdim=True).clamp(min=1)
+        clip = F.silu(self.facts(facts / facts.new_tensor([30.0, 10.0, 10.0])) + self.pooled_in(pooled))
+        modulation = self.sigma_modulation(F.silu(level))[index] + self.facts_modulation(clip).unsqueeze(1)
+
+        state = None
+        for number, block in enumerate(self.blocks):
+            shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (
+                modulation + block.table.flatten().to(modulation.dtype)
+            ).chunk(6, dim=-1)
+            m = Modulation(shift_a, scale_a + 1, gate_a + 1, shift_m, scale_m + 1, gate_m + 1)
+            y = block(y, m, words, bias, cos, sin)
+            if self.state is not None and number + 1 == self.config.state_block:
+                state = rearrange(self.state(normalise(y)), "b (t h w) s -> b t h w s", t=t, h=h, w=w)
+        shift, scale = self.final_modulation(F.silu(level))[index].chunk(2, dim=-1)
+        y = self.out(modulate(y, shift, scale + 1))
+        return rearrange(y, "b (t h w) z -> b z t h w", t=t, h=h, w=w), state

@@ -1,0 +1,191 @@
+"""The codec: a causal video autoencoder of few tokens.
+
+A clip of 1 + 4n frames becomes n + 1 latent frames: the first frame stands alone (so a still is a clip of one
+frame), every later latent frame holds four. Each latent cell covers 4 x 16 x 16 pixels with ``latent`` channels.
+
+Two paths add up, in the encoder and in the decoder:
+
+* a linear path, one matrix per patch, started from the principal components of the training frames;
+* a residual path of 2-D convolutions on a 2x4x4, a 4x8x8 and a 4x16x16 grid whose last layer starts at zero.
+  Time is mixed by matrix products of each time slot with the one before it, so nothing looks ahead and a film can
+  be decoded as it comes.
+
+So training starts at the best linear codec and can only improve on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+# Dimensions: B clips, G latent frames (groups of 4 frames), S time slots of 2 frames (S = 2G),
+# h x w grid of 16-pixel patches, Z latent channels, D channels of a grid.
+PATCH_TIME, PATCH = 4, 16
+PATCH_VALUES = 3 * PATCH_TIME * PATCH * PATCH
+
+TO_PATCHES = "b c (g kt) (h kh) (w kw) -> b g h w (c kt kh kw)"
+FROM_PATCHES = "b g h w (c kt kh kw) -> b c (g kt) (h kh) (w kw)"
+PATCH_AXES = {"kt": PATCH_TIME, "kh": PATCH, "kw": PATCH}
+TO_FINE = "b c (s kt) (h kh) (w kw) -> b s h w (c kt kh kw)"
+FROM_FINE = "b s h w (c kt kh kw) -> b c (s kt) (h kh) (w kw)"
+FINE_AXES = {"kt": 2, "kh": 4, "kw": 4}
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Sizes of the codec: ``latent`` channels Z, and per grid (fine, middle, coarse) channels and block counts."""
+
+    latent: int = 64
+    channels: tuple[int, int, int] = (64, 192, 384)
+    encoder_blocks: tuple[int, int, int] = (1, 1, 1)
+    decoder_blocks: tuple[int, int, int] = (3, 3, 2)
+
+
+def frames_to_groups(x: Tensor) -> Tensor:
+    """[B, 3, 1 + 4n, H, W] -> [B, 3, 4 (n + 1), H, W]: the first frame is repeated to fill its group."""
+    return torch.cat([x[:, :, :1].expand(-1, -1, PATCH_TIME - 1, -1, -1), x], dim=2)
+
+
+def groups_to_frames(x: Tensor) -> Tensor:
+    """The inverse of :func:`frames_to_groups`."""
+    return x[:, :, PATCH_TIME - 1 :]
+
+
+def to_patches(x: Tensor) -> Tensor:
+    """[B, 3, 1 + 4n, H, W] -> [B, G, h, w, 3072], what the linear path (and a PCA codec) sees."""
+    return rearrange(frames_to_groups(x), TO_PATCHES, **PATCH_AXES)
+
+
+class Block(nn.Module):
+    """Residual block on [B, S, h, w, D]: 3x3 convolution in space, then each slot mixed with the one before."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.mix = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b = x.shape[0]
+        y = rearrange(F.layer_norm(x, x.shape[-1:]), "b s h w d -> (b s) d h w")  # a channels-last view, no copy
+        y = F.silu(rearrange(self.conv(y), "(b s) d h w -> b s h w d", b=b))
+        before = F.pad(y, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1]
+        return x + self.mix(torch.cat([y, before], dim=-1))
+
+
+def blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(channels) for _ in range(count)))
+
+
+class Encoder(nn.Module):
+    """[B, 3, 1 + 4n, H, W] in [-1, 1] -> raw latents [B, Z, n + 1, H/16, W/16]."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        fine, middle, coarse = config.channels
+        self.linear = nn.Linear(PATCH_VALUES, config.latent)
+        self.stem = nn.Linear(96, fine)
+        self.fine = blocks(fine, config.encoder_blocks[0])
+        self.to_middle = nn.Linear(8 * fine, middle)
+        self.middle = blocks(middle, config.encoder_blocks[1])
+        self.to_coarse = nn.Linear(4 * middle, coarse)
+        self.coarse = blocks(coarse, config.encoder_blocks[2])
+        self.out = nn.Linear(coarse, config.latent)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = frames_to_groups(x)
+        y = self.fine(self.stem(rearrange(x, TO_FINE, **FINE_AXES)))
+        y = rearrange(y, "b (g k) (h p) (w q) d -> b g h w (k p q d)", k=2, p=2, q=2)
+        y = self.middle(self.to_middle(y))
+        y = rearrange(y, "b g (h p) (w q) d -> b g h w (p q d)", p=2, q=2)
+        y = self.out(self.coarse(self.to_coarse(y)))
+        z = self.linear(rearrange(x, TO_PATCHES, **PATCH_AXES)) + y
+        return rearrange(z, "b g h w z -> b z g h w")
+
+
+class Decoder(nn.Module):
+    """Raw latents [B, Z, G, h, w] -> [B, 3, 1 + 4 (G - 1), 16h, 16w]."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        fine, middle, coarse = config.channels
+        self.linear = nn.Linear(config.latent, PATCH_VALUES)
+        self.stem = nn.Linear(config.latent, coarse)
+        self.coarse = blocks(coarse, config.decoder_blocks[2])
+        self.to_middle = nn.Linear(coarse, 4 * middle)
+        self.middle = blocks(middle, config.decoder_blocks[1])
+        self.to_fine = nn.Linear(middle, 8 * fine)
+        self.fine = blocks(fine, config.decoder_blocks[0])
+        self.out = nn.Linear(fine, 96)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = rearrange(z, "b z g h w -> b g h w z")
+        y = self.to_middle(self.coarse(self.stem(z)))
+        y = rearrange(y, "b g h w (p q d) -> b g (h p) (w q) d", p=2, q=2)
+        y = self.to_fine(self.middle(y))
+        y = rearrange(y, "b g h w (k p q d) -> b (g k) (h p) (w q) d", k=2, p=2, q=2)
+        y = self.out(F.layer_norm(self.fine(y), self.out.weight.shape[1:]))
+        x = rearrange(self.linear(z), FROM_PATCHES, **PATCH_AXES)
+        return groups_to_frames(x + rearrange(y, FROM_FINE, **FINE_AXES))
+
+
+class Codec(nn.Module):
+    """Encoder, decoder and the stored statistics that bring latents to the scale the transformer expects.
+
+    ``mean`` and ``scale`` [Z]: normalised latent = (raw - mean) / scale.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.register_buffer("mean", torch.zeros(config.latent))
+        self.register_buffer("scale", torch.ones(config.latent))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """[B, 3, 1 + 4n, H, W] in [-1, 1], H and W multiples of 16 -> normalised latents [B, Z, n + 1, h, w]."""
+        z: Tensor = self.encoder(x)
+        return (z - _per_channel(self.mean, z)) / _per_channel(self.scale, z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Normalised latents [B, Z, G, h, w] -> [B, 3, 1 + 4 (G - 1), 16h, 16w], clamped to [-1, 1]."""
+        x: Tensor = self.decoder(z * _per_channel(self.scale, z) + _per_channel(self.mean, z))
+        return x.clamp(-1, 1)
+
+    @torch.no_grad()
+    def start_from_pca(self, mean: Tensor, components: Tensor, std: Tensor) -> None:
+        """Sets the linear path to a PCA codec: ``mean`` [3072], orthonormal ``components`` [Z, 3072] and their ``std`` [Z].
+
+        Raw latents have unit variance, so that the convolutions see quiet channels as well as loud ones.
+        """
+        self.encoder.linear.weight.copy_(components / std[:, None])
+        self.encoder.linear.bias.copy_(-(components @ mean) / std)
+        self.decoder.linear.weight.copy_((components * std[:, None]).T)
+        self.decoder.linear.bias.copy_(mean)
+
+    @torch.no_grad()
+    def set_statistics(self, z: Tensor, whiten: float) -> None:
+        """Stores mean and scale of raw latents ``z`` [B, Z, G, h, w]: normalised latents have mean 0 and mean power 1.
+
+        ``whiten`` = 1 makes all channels equally loud; 0 makes each as loud as what it does to the picture.
+        """
+        std = z.std(dim=(0, 2, 3, 4))
+        effect = std * self.decoder.linear.weight.norm(dim=0)
+        loudness = effect ** (1 - whiten)
+        self.mean.copy_(z.mean(dim=(0, 2, 3, 4)))
+        self.scale.copy_(std / loudness * loudness.square().mean().sqrt())
+
+
+def _per_channel(value: Tensor, like: Tensor) -> Tensor:
+    return value.to(like.dtype).view(1, -1, 1, 1, 1)

@@ -1,0 +1,98 @@
+"""Batches of frames for the codec: drawn by (seed, step), read ahead by threads, augmented when they are footage."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+def prefetch(make: Callable[[int], Item], steps: range, depth: int = 4) -> Iterator[Item]:
+    """Yields make(step) for every step, in order, computed by one background thread up to ``depth`` ahead.
+
+    An exception in ``make`` is raised here; leaving the loop early stops the thread.
+    """
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put((item, error), timeout=0.2)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for step in steps:
+                if stop.is_set():
+                    return
+                put(make(step), None)
+        except BaseException as error:  # handed over to the loop, which raises it
+            put(None, error)
+
+    thread = threading.Thread(target=work, daemon=True, name="prefetch")
+    thread.start()
+    try:
+        for _ in steps:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def whole(frames: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+    """[T, H, W, 3] uint8 -> [3, T, h, w] in [-1, 1], the whole picture resized to ``size`` = (w, h)."""
+    return _to_model(_resize(torch.from_numpy(np.ascontiguousarray(frames)), size))
+
+
+def augmented(frames: NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """As :func:`whole`, of a random crop (40-100 % of the side) in the same aspect, at random mirrored, reversed
+    in time and changed in contrast and colour balance: a little footage teaches the codec more textures."""
+    _, height, width, _ = frames.shape
+    share = rng.uniform(0.4, 1.0)
+    h, w = max(1, round(height * share)), max(1, round(width * share))
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    crop = frames[:, top : top + h, left : left + w]
+    if rng.random() < 0.5:
+        crop = crop[:, :, ::-1]
+    if rng.random() < 0.5:
+        crop = crop[::-1]
+    x = _to_model(_resize(torch.from_numpy(np.ascontiguousarray(crop)), size))
+    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (3, 1, 1, 1)).astype(np.float32))
+    return ((x + 1) * gain - 1).clamp(-1, 1)
+
+
+def _resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """[T, H, W, 3] uint8 -> [T, 3, h, w] float in [0, 255], antialiased."""
+    x = frames.permute(0, 3, 1, 2).float()
+    if x.shape[-2:] == (size[1], size[0]):
+        return x
+    return F.interpolate(x, size=(size[1], size[0]), mode="bilinear", antialias=True).clamp(0, 255)
+
+
+def _to_model(x: Tensor) -> Tensor:
+    return (x / 127.5 - 1).transpose(0, 1).contiguous()
+
+
+def to_frames(x: Tensor) -> NDArray[np.uint8]:
+    """[3, T, H, W] in [-1, 1] -> uint8 [T, H, W, 3]."""
+    pixels = ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(1, 2, 3, 0).contiguous().numpy()
+
+
+def spread(count: int, amount: int, rng: np.random.Generator) -> Sequence[int]:
+    """``amount`` indices below ``count``, without repetition while that is possible."""
+    return [int(i) for i in rng.choice(count, amount, replace=amount > count)]

@@ -1,0 +1,105 @@
+"""What a run keeps on disk: checkpoints that are complete or absent, and a log that never runs ahead of them.
+
+Every random number of a training step is a pure function of (seed, step), so the state of a run is its tensors and
+its step; nothing else has to be saved for a resumed run to be bit-identical.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from yozora.artifact import building
+from yozora.checkpoint import load_weights, save_weights
+from yozora.errors import YozoraError
+
+KEEP = 2  # checkpoints of a run that stay on disk
+
+
+def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one step: counter-based, so that a resumed run draws the same ones."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step]))
+
+
+def torch_rng(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def save_state(
+    run: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]
+) -> Path:
+    """Writes checkpoint ``run/checkpoints/<step>`` with one safetensors file per part; drops older ones."""
+    final = run / "checkpoints" / f"{step:08d}"
+    if not final.exists():
+        with building(final, stage="training", inputs={}, parameters=dict(facts)) as folder:
+            for name, tensors in parts.items():
+                save_weights(folder / f"{name}.safetensors", tensors)
+            (folder / "state.json").write_text(json.dumps({"step": step, **facts}))
+    for old in sorted((run / "checkpoints").glob("[0-9]*"))[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_state(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run, or None."""
+    found = sorted((run / "checkpoints").glob("[0-9]*"))
+    return found[-1] if found else None
+
+
+def load_state(checkpoint: Path, recipe_id: str) -> tuple[int, dict[str, dict[str, Tensor]]]:
+    """Returns (step, parts). Raises YozoraError when the checkpoint belongs to another recipe."""
+    facts = json.loads((checkpoint / "state.json").read_text())
+    if facts.get("recipe") != recipe_id:
+        raise YozoraError(
+            f"{checkpoint} was written by another recipe or other settings; resume with the settings the run "
+            "was started with, or choose a new --out directory."
+        )
+    parts = {path.stem: load_weights(path)[0] for path in sorted(checkpoint.glob("*.safetensors"))}
+    return int(facts["step"]), parts
+
+
+class Log:
+    """log.jsonl, one object a step, and TensorBoard events beside it when tensorboard is installed."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        self.path = run / "log.jsonl"
+        kept = [line for line in read_log(run) if line["step"] <= step]
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self.file = self.path.open("a")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self.events = None
+        else:
+            self.events = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        self.file.flush()
+        for name, value in values.items():
+            if self.events is not None and isinstance(value, int | float):
+                self.events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self.file.close()
+        if self.events is not None:
+            self.events.close()  # type: ignore[no-untyped-call]
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The complete lines of a run's log.jsonl (a killed run may leave half a line)."""
+    path = run / "log.jsonl"
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
