@@ -260,10 +260,16 @@ class Developer:
         self._source = source
         self._size = size
         self._to_rgb = ToRGB()
+        self._orientation: Orientation | None = None
 
     def __call__(self, frame: av.VideoFrame) -> Frames:
         """The frame as it is to be seen, uint8 [H, W, 3]."""
-        orientation, shown = display(self._source, frame)
+        if self._orientation is None:
+            # Of the first frame only: looking costs each frame a reference cycle, which keeps its
+            # picture in memory until the garbage collector comes by.
+            self._orientation = Orientation(display_matrix(frame))
+        orientation = self._orientation
+        shown = display_size(self._source, frame, orientation)
         if self._size is None:
             # A stream may change its size later; its first frame decides.
             self._size = shown
@@ -272,12 +278,11 @@ class Developer:
         return pad(np.ascontiguousarray(orientation.apply(picture)), self._size, rect)
 
 
-def display(source: Source, frame: av.VideoFrame) -> tuple[Orientation, Size]:
-    """How a frame is turned, and its size as seen: square pixels, its height kept."""
-    orientation = Orientation(display_matrix(frame))
+def display_size(source: Source, frame: av.VideoFrame, orientation: Orientation) -> Size:
+    """A frame's size as seen: square pixels, the stored height kept, then turned."""
     width = max(1, round(frame.width * source.sample_aspect))
     check_pixels(source.path, width, frame.height)
-    return orientation, orientation.turned((width, frame.height))
+    return orientation.turned((width, frame.height))
 
 
 def probe(path: str | Path) -> Info:
@@ -289,7 +294,8 @@ def probe(path: str | Path) -> Info:
         first = next(source.frames(), None)
         if first is None:
             raise undecodable(source)
-        orientation, (width, height) = display(source, first)
+        orientation = Orientation(display_matrix(first))
+        width, height = display_size(source, first, orientation)
         fps = 0.0 if source.still else source.rate
         expected = max(1, round(source.seconds * fps))
         declared = source.video.frames

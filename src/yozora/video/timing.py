@@ -10,6 +10,10 @@ import av
 
 from yozora.errors import YozoraError
 
+# Containers round timestamps and cameras jitter, so a frame may come late by this share of an
+# interval. Not by half: an instant midway between two frames, a common case, has to be decided
+# the same way every time.
+LATE = 0.45
 MAX_GAP = 300.0  # seconds without a frame; more is a broken timestamp, not a slow film
 
 
@@ -32,9 +36,8 @@ def constant_rate(
 ) -> Iterator[av.VideoFrame]:
     """The frame on display at start + k / fps, for k = 0 … until the last frame's end.
 
-    Containers round timestamps, cameras jitter: a frame that comes up to half an interval late
-    still counts as on time, half of the shortest of its own gap, the source's and the result's
-    interval. Frames that go back in time are left out.
+    A frame that comes LATE intervals late still counts as on time; the interval is the shortest of
+    its own gap, the source's and the result's. Frames that go back in time are left out.
     """
     step = 1 / fps
     k = 0
@@ -49,7 +52,7 @@ def constant_rate(
                     f"{path} jumps from {shown.time:.1f} s to {coming.time:.1f} s: "
                     "its timestamps are broken; remux it or read the part before."
                 )
-            until = coming.time - min(gap, step, 1 / source_fps) / 2
+            until = coming.time - LATE * min(gap, step, 1 / source_fps)
             while start + k * step < until:
                 yield shown.frame
                 k += 1

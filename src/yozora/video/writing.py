@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +20,15 @@ from yozora.video.geometry import RESIZE, Size, check_size, threads
 
 Quality = Literal["standard", "exact"]
 
+# rc-lookahead: x264's 40 frames of foresight take 0.4 GB at 1080p, 20 take 0.2 for the same look.
 # Measured on world clips (112x64, 17 frames): RGB at crf 12 holds 54 dB where yuv444p at crf 10
 # holds 47, in half the time, because nothing is converted and no colour is rounded twice.
 ENCODERS: dict[tuple[str, str], tuple[str, str, dict[str, str]]] = {
-    (".mp4", "standard"): ("libx264", "yuv420p", {"preset": "medium", "crf": "18"}),
+    (".mp4", "standard"): (
+        "libx264",
+        "yuv420p",
+        {"preset": "medium", "crf": "18", "rc-lookahead": "20"},
+    ),
     (".mp4", "exact"): ("libx264rgb", "rgb24", {"preset": "veryfast", "crf": "12"}),
     (".webm", "standard"): (
         "libvpx-vp9",
@@ -42,13 +47,15 @@ def renamed(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it at the end and removed on any error."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or error
         raise YozoraError(f"{path} could not be written: {reason}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 class Writer:
@@ -77,7 +84,6 @@ class Writer:
         self._count = 0
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._rename = renamed(self.path)
         temporary = self._rename.__enter__()
         try:
@@ -211,7 +217,6 @@ def write_image(path: str | Path, image: Frames) -> Path:
     if suffix not in STILLS:
         raise YozoraError(f"{path} is no still that can be written: use .png, .jpg or .webp.")
     frame = Clip(np.ascontiguousarray(image)[None], fps=1).frames[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
     with renamed(path) as temporary:
         temporary.write_bytes(encode_still(frame, STILLS[suffix]))
     return path
