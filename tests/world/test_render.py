@@ -66,9 +66,9 @@ def test_bodies_have_their_colour_and_shape(shape: str) -> None:
 
 def test_slope_rod_and_grid_are_drawn() -> None:
     def colours(kind: str) -> set[tuple[int, ...]]:
-        clip, _ = render(sample(5, kinds=[kind], bodies=1), size=(448, 256), frames=1)
+        clip, _ = render(sample(5, kinds=[kind], bodies=1), size=(896, 512), frames=1)
         values, counts = np.unique(clip.frames.reshape(-1, 3), axis=0, return_counts=True)
-        return {tuple(v) for v, n in zip(values.tolist(), counts, strict=True) if n > 400}
+        return {tuple(v) for v, n in zip(values.tolist(), counts, strict=True) if n > 600}
 
     assert len(colours("rest")) == 2  # background and body
     for kind in ("roll", "pendulum", "camera"):
