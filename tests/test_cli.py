@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yozora import cli, read
-from yozora.errors import YozoraError
 
 
 def run(*arguments: object) -> Result:
@@ -214,34 +212,6 @@ def test_no_text_makes_the_parsers_crash(text: str) -> None:
             continue
 
 
-@dataclass(frozen=True)
-class Inner:
-    depth: int = 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    lr: float = 1e-3
-    name: str = "nano"
-    size: tuple[int, int] = (112, 64)
-    config: Inner = Inner()
-
-
-def test_settings_change_fields_of_any_depth() -> None:
-    settings = cli.parse_settings(
-        None, None, ["lr=1", "name=mine", "size=[64, 32]", "config.depth=3"]
-    )
-    assert cli.with_settings(Recipe(), settings) == Recipe(1.0, "mine", (64, 32), Inner(3))
-
-
-@pytest.mark.parametrize(
-    "setting", ["speed=1", "config.width=1", "lr=fast", "config.depth=0.5", "lr.x=1"]
-)
-def test_settings_that_do_not_fit_are_refused(setting: str) -> None:
-    with pytest.raises(YozoraError, match="--set"):
-        cli.with_settings(Recipe(), cli.parse_settings(None, None, [setting]))
-
-
 @pytest.fixture
 def footage(tmp_path: Path) -> Path:
     folder = tmp_path / "footage"
@@ -273,3 +243,101 @@ def test_ingest_without_a_licence_takes_nothing(footage: Path, tmp_path: Path) -
     assert result.exit_code == 1
     assert "No licence is given" in result.stderr
     assert "nothing was taken" in result.stderr
+
+
+@pytest.mark.parametrize("setting", ["speed=1", "config.width=wide", "lr=fast"])
+def test_a_setting_that_does_not_fit_is_one_line(
+    setting: str, corpus: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    options = ("--corpus", corpus, "--out", run_dir, "--set", setting)
+    assert "--set" in one_line_error(run("train", "model", "debug", *options))
+    assert not run_dir.exists()
+
+
+def test_an_unknown_recipe_is_one_line(corpus: Path, tmp_path: Path) -> None:
+    options = ("--corpus", corpus, "--out", tmp_path / "run")
+    assert "debug" in one_line_error(run("train", "codec", "giant", *options))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus, and the runs of a codec and a model that learned next to nothing."""
+    folder = tmp_path_factory.mktemp("trained")
+    for split, clips in (("train", 8), ("validation", 3)):
+        render = ("world", "render", "--corpus", folder / "corpus", "--size", "32x32")
+        assert run(*render, "--clips", clips, "--split", split).exit_code == 0
+    for what, more in (("codec", ()), ("model", ("--codec", folder / "codec"))):
+        options = ("--corpus", folder / "corpus", "--out", folder / what, "--steps", 2, "--json")
+        report = json.loads(run("train", what, "debug", *options, *more).stdout)
+        assert report["step"] == 2
+    return folder
+
+
+def test_training_goes_on_only_when_told_to(trained: Path) -> None:
+    options = ("--corpus", trained / "corpus", "--out", trained / "model", "--steps", 3)
+    assert "--resume" in one_line_error(run("train", "model", "debug", *options))
+    report = json.loads(run("train", "model", "debug", *options, "--resume", "--json").stdout)
+    assert report["step"] == 3
+
+
+def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
+    options = ("--corpus", trained / "corpus", "--out", tmp_path / "more", "--steps", 1)
+    report = run("train", "model", "debug", *options, "--from", trained / "model", "--json")
+    assert json.loads(report.stdout)["step"] == 1
+
+
+def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "codec.safetensors"
+    other.write_bytes(b"another codec")
+    options = ("--corpus", trained / "corpus", "--out", trained / "model", "--resume")
+    assert "another codec" in one_line_error(
+        run("train", "model", "debug", *options, "--codec", other)
+    )
+
+
+def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> None:
+    model = ("--model", trained / "model", "--steps", 1)
+    out = tmp_path / "new" / "out.mp4"
+    report = json.loads(
+        run("generate", "a red ball", "-o", out, "--seconds", 1, *model, "--json").stdout
+    )
+    assert report["files"] == [str(out)]
+    clip = read(out)
+    assert clip.frames.shape[1:] == (32, 32, 3)
+    assert abs(clip.seconds - 1) < 0.2
+    longer = tmp_path / "longer.webm"
+    both = ("--video", out, "--extend", "both", "--seconds", 0.5, "-o", longer)
+    assert run("generate", "a red ball", *both, *model).exit_code == 0
+    assert read(longer).seconds > clip.seconds + 0.8
+    filled = tmp_path / "filled.gif"
+    fill = ("--video", out, "--fill", "0.4:0.7", "-o", filled)
+    assert run("generate", "a red ball", *fill, *model).exit_code == 0
+    assert filled.exists()
+
+
+def test_generate_many_keeps_the_files_order(trained: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a red ball\n\na blue star\na white ring\n", encoding="utf-8")
+    out = tmp_path / "many"
+    options = ("--model", trained / "model", "--steps", 1, "--seed", 5)
+    assert run("generate", "--prompts", prompts, "-o", out, *options).exit_code == 0
+    assert json.loads((out / "prompts.json").read_text(encoding="utf-8")) == {
+        "0000.mp4": "a red ball",
+        "0001.mp4": "a blue star",
+        "0002.mp4": "a white ring",
+    }
+    alone = tmp_path / "alone.mp4"
+    one = ("--model", trained / "model", "--steps", 1, "--seed", 6)
+    assert run("generate", "a blue star", "-o", alone, *one).exit_code == 0
+    assert abs(read(alone).frames.astype(int) - read(out / "0001.mp4").frames).max() <= 8
+
+
+def test_evaluate_a_folder(trained: Path, tmp_path: Path) -> None:
+    clips, out = tmp_path / "clips", tmp_path / "report"
+    run("world", "render", "--out", clips, "--clips", 2)
+    result = run("evaluate", clips, "--suite", "align", "--out", out, "--json")
+    assert json.loads(result.stdout) == json.loads(
+        (out / "scores.json").read_text(encoding="utf-8")
+    )
+    assert (out / "report.html").exists()

@@ -83,17 +83,14 @@ def parse_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, Any]:
-    """('lr=1e-4', 'name=mine') -> {'lr': 0.0001, 'name': 'mine'}: JSON where it is JSON, else text."""
-    settings: dict[str, Any] = {}
+def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, str]:
+    """('lr=1e-4', 'config.depth=3') -> {'lr': '1e-4', 'config.depth': '3'}."""
+    settings = {}
     for value in values:
         key, equals, text = value.partition("=")
         if not (key and equals):
             raise click.BadParameter(f"{value!r} is not key=value")
-        try:
-            settings[key] = json.loads(text)
-        except json.JSONDecodeError:
-            settings[key] = text
+        settings[key] = text
     return settings
 
 
@@ -173,8 +170,8 @@ def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], N
             nonlocal began, clips, said
             now = time.monotonic()
             if "step" not in report:
-                count = report.get("clips") or f"{report['done']}/{report['of']}"
-                bar.update(task, description=report["phase"], facts=str(count))
+                facts = "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
+                bar.update(task, description=report["phase"], facts=facts)
                 began = now  # the clock of training starts with its first step
                 return
             clips += report["clips"]
@@ -432,17 +429,17 @@ def train_codec(
     recipe: str,
     corpus: Path,
     out: Path,
-    settings: dict[str, Any],
+    settings: dict[str, str],
     minutes: float | None,
     as_json: bool,
     **limits: Any,
 ) -> None:
     """Train a codec on a corpus's clips; OUT/codec.safetensors is the result."""
     from yozora.corpus.catalogue import Corpus
-    from yozora.recipes import CODECS
+    from yozora.recipes import codec_recipe
     from yozora.training.vae import train
 
-    chosen = with_settings(named(CODECS, recipe), settings)
+    chosen = codec_recipe(recipe, settings)
     with training_bar(minutes) as watch:
         path = train(chosen, Corpus.open(corpus), out, minutes=minutes, watch=watch, **limits)
     tell_trained(out, path, as_json)
@@ -458,7 +455,7 @@ def train_model(
     out: Path,
     codec: Path | None,
     begin: str | None,
-    settings: dict[str, Any],
+    settings: dict[str, str],
     minutes: float | None,
     as_json: bool,
     **limits: Any,
@@ -467,9 +464,9 @@ def train_model(
 
     Clips and captions are encoded first and kept in the corpus, so that this happens once.
     """
-    from yozora.recipes import MODELS
+    from yozora.recipes import model_recipe
 
-    chosen = with_settings(named(MODELS, recipe), settings)
+    chosen = model_recipe(recipe, settings)
     with training_bar(minutes) as watch:
         path = fit_model(chosen, corpus, out, codec, begin, watch, minutes=minutes, **limits)
     tell_trained(out, path, as_json)
@@ -493,10 +490,15 @@ def fit_model(
     from yozora.models.text import TextEncoder
     from yozora.sampling.pipeline import load_codec
     from yozora.training.dit import train
+    from yozora.training.state import latest_state
 
     def report(phase: str) -> Callable[[int, int], None]:
         return lambda done, total: watch({"phase": phase, "done": done, "of": total})
 
+    if latest_state(out) is not None and not limits["resume"]:  # before encoding, not after it
+        raise YozoraError(
+            f"{out} already holds a run; go on with --resume or choose another --out."
+        )
     start = model_directory(begin) if begin else None
     weights = codec_weights(codec, start, out)
     corpus = Corpus.open(directory)
@@ -560,49 +562,6 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
         print_json({"out": str(out), "weights": str(weights), **last})
     else:
         say(f"trained to step {last['step']} (loss {last['loss']:.4f}); the weights are {weights}")
-
-
-def named(recipes: Mapping[str, Callable[[], T]], name: str) -> T:
-    """The recipe of this name. Raises YozoraError when there is none."""
-    if name not in recipes:
-        raise YozoraError(f"There is no recipe '{name}'; the recipes are {', '.join(recipes)}.")
-    return recipes[name]()
-
-
-def with_settings(recipe: T, settings: Mapping[str, Any]) -> T:
-    """The recipe with some fields changed; 'config.depth' names the field of a field.
-
-    Raises:
-        YozoraError: no such field, or a value of another type than the field's.
-    """
-    for key, value in settings.items():
-        recipe = _changed(recipe, key, key.split("."), value)
-    return recipe
-
-
-def _changed(data: Any, key: str, path: list[str], value: Any) -> Any:
-    fields = (
-        [field.name for field in dataclasses.fields(data)] if dataclasses.is_dataclass(data) else []
-    )
-    name, *rest = path
-    if name not in fields:
-        known = ", ".join(fields) or "no fields of its own"
-        raise YozoraError(f"--set {key}: there is no field '{name}'; it has {known}.")
-    before = getattr(data, name)
-    if rest:
-        return dataclasses.replace(data, **{name: _changed(before, key, rest, value)})
-    return dataclasses.replace(data, **{name: _like(before, value, key)})
-
-
-def _like(before: Any, value: Any, key: str) -> Any:
-    """The value as the type that the field had: whole numbers serve as floats, lists as tuples."""
-    if isinstance(before, float) and type(value) is int:
-        return float(value)
-    if isinstance(before, tuple) and isinstance(value, list):
-        return tuple(_like(before[0], item, key) for item in value) if before else tuple(value)
-    if before is not None and type(value) is not type(before):
-        raise YozoraError(f"--set {key}: {value!r} is no {type(before).__name__} like {before!r}.")
-    return value
 
 
 @main.command()
