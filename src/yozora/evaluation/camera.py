@@ -93,7 +93,7 @@ def _drift(faint: Floats, hidden: NDArray[np.bool_]) -> Floats:
     for _ in range(3):
         warped = _warp(faint[1:], motion, across, down)
         mean = (warped + faint[:-1]) / 2
-        gy, gx = np.gradient(mean, axis=(1, 2))
+        gy, gx = np.gradient(mean, axis=1), np.gradient(mean, axis=2)
         columns = np.stack([gx[seen], gy[seen], (gx * across + gy * down)[seen]])
         change = (warped - faint[:-1])[seen]
         normal = columns @ columns.T + 1e-6 * np.eye(3)

@@ -82,7 +82,7 @@ def of_words(prompt: str) -> Expected:
     dark and light. A body's motion is looked for between its name and the next body's, and a second
     mention of the same body is not a second body. What it does not find is left open, not wrong.
     """
-    matches = []
+    matches: list[re.Match[str]] = []
     for match in _BODY.finditer(prompt):
         if all(
             match[2].lower() != m[2].lower() or match[3].lower() != m[3].lower() for m in matches

@@ -137,12 +137,12 @@ class LinearCodec:
                 "a linear codec needs at least one training clip: pass a corpus with training rows"
             )
         mean = (total / count).astype(np.float32)
-        covariance = second / count - np.outer(mean, mean)
+        covariance = second / np.float32(count) - np.outer(mean, mean)
         return cls(mean + MIDDLE, _leading(covariance, min(components, size)), patch)
 
     def encode(self, frames: Frames) -> Floats:
         """Frames [T, H, W, 3] to components [N, Z], one row per patch."""
-        return (patches(frames, self.patch) - self.mean) @ self.basis.T
+        return np.asarray((patches(frames, self.patch) - self.mean) @ self.basis.T, np.float32)
 
     def decode(self, latent: Floats, shape: tuple[int, ...]) -> Frames:
         """Components [N, Z] to frames of `shape` [T, H, W, 3]."""

@@ -79,7 +79,7 @@ def persistence(parsed: Parsed) -> Persistence:
         inner = seen[first : last + 1]
         vanishes |= bool(last < len(seen) - 1 or (~inner[1:] & ~inner[:-1]).any())
         appears |= bool(first > 0)
-        clear = [i for i in np.flatnonzero(track.visibility > 0.85)]
+        clear = np.flatnonzero(track.visibility > 0.85)
         recolours |= _changes([track.colours[i] for i in clear], track.colour)
         reshapes |= _changes([track.shapes[i] for i in clear], track.shape)
     return Persistence(vanishes, appears, recolours, reshapes)

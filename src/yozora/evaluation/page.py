@@ -11,73 +11,94 @@ from yozora import video
 from yozora.evaluation.intervals import Interval
 from yozora.evaluation.results import Score, Suite, Table
 from yozora.evaluation.samples import Sample
+from yozora.video.writing import encode_still
 
 SHOWN = 24  # clips in the gallery
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1b1c22;--paper:#fafafc;--faint:#6c6f7d;--line:#dcdde4;--mark:#3557d6;--bad:#c2352b}
-@media(prefers-color-scheme:dark){:root{--ink:#e9e9ee;--paper:#15161b;--faint:#9a9dab;--line:#33353f;--mark:#8aa4ff;--bad:#ff8a80}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark;--ink:#1b1c22;--paper:#fafafc;--faint:#6c6f7d;--line:#dcdde4;
+  --mark:#3557d6;--bad:#c2352b}
+@media(prefers-color-scheme:dark){:root{--ink:#e9e9ee;--paper:#15161b;--faint:#9a9dab;
+  --line:#33353f;--mark:#8aa4ff;--bad:#ff8a80}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
+  max-width:72rem;margin:2rem auto;padding:0 1rem}
 h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
-p.note,figcaption,footer{color:var(--faint);font-size:.9rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0;display:block;overflow-x:auto}
+.note,figcaption,footer{color:var(--faint);font-size:.9rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0;display:block;
+  overflow-x:auto}
 th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}
-td small{color:var(--faint)}td.hit{font-weight:600}
+td small{color:var(--faint)}
 svg{max-width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}
+svg .grid{stroke:var(--line)}svg .mark{fill:var(--mark)}svg .floor{stroke:var(--ink)}
+svg .interval{stroke:var(--mark);stroke-width:3;opacity:.45}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:1rem}
-figure{margin:0}video{width:100%;image-rendering:auto;border-radius:4px}
+figure{margin:0}video{width:100%;border-radius:4px}img{max-width:100%}
 .no{color:var(--bad)}
 """
+NOTE = (
+    "Brackets hold 95 % bootstrap intervals. Floor (a tick in the plots): what the same parser reads "
+    "in true clips of the same scenes."
+)
 
 
 def page(facts: Mapping[str, Any], suites: Sequence[Suite], samples: Sequence[Sample]) -> str:
     """The report as HTML. facts: what scores.json says of the run (target, seed, prompts, version)."""
-    parts = [
-        f"<h2>{html.escape(s.name)}</h2>" + "".join(map(_table, s.tables)) + _matrices(s)
-        for s in suites
-    ]
-    gallery = "".join(map(_figure, _spread(samples)))
-    if gallery:
-        parts.append(
-            f'<h2>clips</h2><p class="note">Spread evenly over all prompts, not chosen.</p><div class="gallery">{gallery}</div>'
-        )
-        parts.append(f"<h2>contact sheet</h2>{_sheet(_spread(samples))}")
     about = f"{facts['target']} · seed {facts['seed']} · {len(samples)} clips · yozora {facts['yozora']}"
-    note = "Brackets hold 95 % bootstrap intervals. Floor: what the same parser reads in true clips of the same scenes."
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Evaluation of {html.escape(str(facts['target']))}</title><style>{STYLE}</style>"
-        f'<h1>Evaluation</h1><p>{html.escape(about)}</p><p class="note">{note}</p>{"".join(parts)}'
-        f"<footer>took {facts['seconds']} s</footer></html>"
-    )
+    parts = [
+        '<!doctype html><html lang="en"><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width">',
+        f"<title>Evaluation of {html.escape(str(facts['target']))}</title><style>{STYLE}</style>",
+        f'<h1>Evaluation</h1><p>{html.escape(about)}</p><p class="note">{NOTE}</p>',
+    ]
+    for suite in suites:
+        parts += [
+            f"<h2>{html.escape(suite.name)}</h2>",
+            *map(_table, suite.tables),
+            _matrices(suite),
+        ]
+    shown = _spread(samples)
+    if shown:
+        parts += [
+            '<h2>clips</h2><p class="note">Spread evenly over all prompts, not chosen.</p>',
+            f'<div class="gallery">{"".join(map(_figure, shown))}</div>',
+            f"<h2>contact sheet</h2>{_sheet(shown)}",
+        ]
+    parts.append(f"<footer>took {facts['seconds']} s</footer></html>")
+    return "\n".join(parts)
 
 
 def _table(table: Table) -> str:
     besides = list(dict.fromkeys(name for s in table.scores for name in s.beside))
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in ("", "score", *besides, "n"))
     rows = "".join(
-        f"<tr><td>{html.escape(s.name)}</td><td>{_number(s.interval, s.unit)}</td>"
-        + "".join(
-            f"<td>{_number(s.beside[b], s.unit) if b in s.beside else ''}</td>" for b in besides
+        _row(
+            [html.escape(s.name), _number(s.interval, s.unit)]
+            + [_number(s.beside[b], s.unit) if b in s.beside else "" for b in besides]
+            + [str(s.interval.n)]
         )
-        + f"<td>{s.interval.n}</td></tr>"
         for s in table.scores
     )
     shares = [s for s in table.scores if s.unit == "%" and s.interval.n]
     plot = _plot(shares) if len(shares) > 2 else ""
-    return f'<h3>{html.escape(table.title)}</h3><p class="note">{html.escape(table.note)}</p>{plot}<table><tr>{head}</tr>{rows}</table>'
+    head = _row([html.escape(c) for c in ("", "score", *besides, "n")], "th")
+    return (
+        f'<h3>{html.escape(table.title)}</h3><p class="note">{html.escape(table.note)}</p>'
+        f"{plot}<table>{head}{rows}</table>"
+    )
+
+
+def _row(cells: Sequence[str], tag: str = "td") -> str:
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _number(interval: Interval, unit: str) -> str:
     if not interval.n:
-        return "–"
+        return "n/a"
     scale = 100 if unit == "%" else 1
     small = max(abs(scale * interval.high), abs(scale * interval.low)) < 1
     digits = 1 if unit in ("%", "dB") else 4 if small else 2
-    low, value, high = (
-        f"{scale * v:.{digits}f}" for v in (interval.low, interval.value, interval.high)
-    )
+    numbers = (interval.low, interval.value, interval.high)
+    low, value, high = (f"{scale * v:.{digits}f}" for v in numbers)
     return f"{value} {html.escape(unit)} <small>[{low}, {high}]</small>"
 
 
@@ -86,81 +107,67 @@ def _plot(scores: Sequence[Score]) -> str:
     left, width, step = 110, 460, 22
     height = step * len(scores) + 26
 
-    def x(share: float) -> float:
-        return left + width * share
+    def x(share: float) -> str:
+        return f"{left + width * share:.1f}"
 
-    lines = [
-        f'<line x1="{x(v):.0f}" x2="{x(v):.0f}" y1="4" y2="{height - 20}" stroke="var(--line)"/>'
-        f'<text x="{x(v):.0f}" y="{height - 5}" text-anchor="middle">{v:.0%}</text>'
-        for v in (0, 0.25, 0.5, 0.75, 1)
-    ]
+    def line(a: str, b: str, y1: float, y2: float, kind: str) -> str:
+        return f'<line class="{kind}" x1="{a}" x2="{b}" y1="{y1}" y2="{y2}"/>'
+
+    marks = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        marks.append(line(x(share), x(share), 4, height - 20, "grid"))
+        marks.append(
+            f'<text x="{x(share)}" y="{height - 5}" text-anchor="middle">{share:.0%}</text>'
+        )
     for i, score in enumerate(scores):
-        y = 14 + step * i
-        s = score.interval
-        lines.append(
-            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{html.escape(score.name)}</text>'
-        )
-        lines.append(
-            f'<line x1="{x(s.low):.1f}" x2="{x(s.high):.1f}" y1="{y}" y2="{y}" stroke="var(--mark)" stroke-width="3" opacity=".45"/>'
-        )
-        lines.append(f'<circle cx="{x(s.value):.1f}" cy="{y}" r="4.5" fill="var(--mark)"/>')
-        if "floor" in score.beside and score.beside["floor"].n:
-            at = x(score.beside["floor"].value)
-            lines.append(
-                f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y - 7}" y2="{y + 7}" stroke="var(--ink)" stroke-width="1.5"><title>floor</title></line>'
-            )
-    return f'<svg role="img" aria-label="scores" width="{left + width + 30}" viewBox="0 0 {left + width + 30} {height}">{"".join(lines)}</svg>'
+        y, seen, floor = 14 + step * i, score.interval, score.beside.get("floor")
+        name = html.escape(score.name)
+        marks.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{name}</text>')
+        marks.append(line(x(seen.low), x(seen.high), y, y, "interval"))
+        marks.append(f'<circle class="mark" cx="{x(seen.value)}" cy="{y}" r="4.5"/>')
+        if floor and floor.n:
+            marks.append(line(x(floor.value), x(floor.value), y - 7, y + 7, "floor"))
+    box = f'width="{left + width + 30}" viewBox="0 0 {left + width + 30} {height}"'
+    return f'<svg role="img" aria-label="scores" {box}>{"".join(marks)}</svg>'
 
 
 def _matrices(suite: Suite) -> str:
     """Confusion counts: rows are what was asked for, columns what was seen."""
     parts = []
     for name, counts in suite.confusion.items():
+        if not counts:
+            continue
         seen = list(dict.fromkeys([*counts, *(c for row in counts.values() for c in row)]))
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in ("asked \\ seen", *seen))
+        head = _row(["asked / seen", *map(html.escape, seen)], "th")
         rows = "".join(
-            f"<tr><td>{html.escape(said)}</td>"
-            + "".join(
-                f'<td class="{"hit" if c == said else ""}">{row.get(c, "") or ""}</td>'
-                for c in seen
-            )
-            + "</tr>"
+            _row([html.escape(said), *(str(row.get(c, "")) for c in seen)])
             for said, row in counts.items()
         )
-        if rows:
-            parts.append(
-                f"<details><summary>{html.escape(name)}: asked and seen</summary><table><tr>{head}</tr>{rows}</table></details>"
-            )
+        summary = f"<summary>{html.escape(name)}: asked and seen</summary>"
+        parts.append(f"<details>{summary}<table>{head}{rows}</table></details>")
     return "".join(parts)
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    step = max(1, len(samples) // SHOWN)
-    return list(samples[::step][:SHOWN])
+    step = -(-len(samples) // SHOWN) or 1
+    return list(samples[::step])
 
 
 def _figure(sample: Sample) -> str:
     """A clip beside its prompt, and what was not as asked."""
     data = base64.b64encode(sample.file.read_bytes()).decode("ascii")
     wrong = [name for name, share in sample.made.verdict.items() if share < 1 and name != "all"]
-    bodies = (
-        "; ".join(f"{b.colour} {b.shape}, {b.motion}" for b in sample.made.parsed.bodies)
-        or "no body"
-    )
+    bodies = "; ".join(f"{b.colour} {b.shape}, {b.motion}" for b in sample.made.parsed.bodies)
     verdict = f'<span class="no">not as asked: {", ".join(wrong)}</span>' if wrong else "as asked"
     return (
-        f'<figure><video controls loop autoplay muted playsinline src="data:video/mp4;base64,{data}"></video>'
-        f"<figcaption>{html.escape(sample.prompt)}<br><b>seen:</b> {html.escape(bodies)} · {verdict}</figcaption></figure>"
+        "<figure><video controls loop autoplay muted playsinline "
+        f'src="data:video/mp4;base64,{data}"></video><figcaption>{html.escape(sample.prompt)}'
+        f"<br><b>seen:</b> {html.escape(bodies or 'no body')} · {verdict}</figcaption></figure>"
     )
 
 
 def _sheet(samples: Sequence[Sample]) -> str:
     clips = [video.read(s.file) for s in samples]
     sheet = video.contact_sheet(clips, [s.prompt for s in samples], columns=2)
-    return f'<img alt="five frames of each clip" style="max-width:100%" src="data:image/png;base64,{_png(sheet)}">'
-
-
-def _png(image: Any) -> str:
-    from yozora.video.writing import encode_still
-
-    return base64.b64encode(encode_still(image, "png")).decode("ascii")
+    data = base64.b64encode(encode_still(sheet, "png")).decode("ascii")
+    return f'<img alt="five frames of each clip" src="data:image/png;base64,{data}">'

@@ -94,7 +94,7 @@ def from_model(
     pairs = [p for bodies in (1, 2) for p in prompts(count, seed, split="heldout", bodies=bodies)]
     seeds = [seed + i for i in range(len(pairs))]
     clips = model.generate_many([text for text, _ in pairs], seconds=seconds, seeds=seeds)
-    made = []
+    made: list[Sample] = []
     for (text, scene), clip in zip(pairs, clips, strict=True):
         progress("generating", len(made), len(pairs))
         file = clip.save(folder / f"{len(made):04d}.mp4")
@@ -118,7 +118,7 @@ def from_folder(folder: Path, seed: int, progress: Progress) -> list[Sample]:
         raise YozoraError(f"{folder} has no .mp4 files to evaluate")
     texts = _texts(folder, files)
     known = _held_out(texts, seed)
-    made = []
+    made: list[Sample] = []
     for path in files:
         progress("reading", len(made), len(files))
         record = path.with_suffix(".json")

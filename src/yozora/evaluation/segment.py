@@ -55,7 +55,7 @@ def unmix(frames: NDArray[np.uint8]) -> Layers:
     difference = frames.astype(np.float32) - background[:, None, None]
     centre = np.median(background, axis=0)
     light = centre.mean() > 127
-    names = tuple(n for n in NAMES if n != "white") + (GREY,) if light else NAMES
+    names = (*(n for n in NAMES if n != "white"), GREY) if light else NAMES
     palette = np.array([COLOURS.get(n, (128, 128, 128)) for n in names], np.float32)
     axes = palette - centre
     lengths = np.linalg.norm(axes, axis=1)
@@ -256,7 +256,7 @@ def _cost(trail: Trail, blob: Blob, frame: int, height: int) -> float:
     """Unlikelihood that a blob is the trail's next sighting; 2 and more is refused."""
     distance = float(np.linalg.norm(trail.predict(frame) - blob.centre)) / height
     growth = abs(np.log(blob.area / trail.area))
-    return distance / 0.17 + 0.9 * (blob.colour != trail.colour) + 0.3 * growth
+    return float(distance / 0.17 + 0.9 * (blob.colour != trail.colour) + 0.3 * growth)
 
 
 def _part_merged(seen: list[Blob], waiting: list[Trail], frame: int) -> list[Blob]:

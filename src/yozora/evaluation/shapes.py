@@ -63,7 +63,7 @@ def correlation(seen: list[Blob]) -> Floats:
         crop[blob.y - top, blob.x - left] = blob.weight
         polars.append(_polar(crop, blob.centre - [left, top], math.sqrt(blob.area / math.pi)))
     stack = np.array(polars) * np.sqrt(RADII)[:, None]
-    stack /= np.linalg.norm(stack, axis=(1, 2), keepdims=True)
+    stack /= np.maximum(np.linalg.norm(stack, axis=(1, 2), keepdims=True), 1e-9)
     bank = templates()
     spectrum = np.fft.rfft(stack, axis=2)
     product = np.einsum("trf,krf->tkf", spectrum, bank.reshape(-1, *bank.shape[-2:]), optimize=True)

@@ -186,7 +186,7 @@ def _task_table(task: str, some: Sequence[Made], codec: Reconstruct | None) -> T
         kept["codec"] = bootstrap(through)
     scores = (
         Score("known frames", bootstrap([s.known_psnr for s in seams]), "dB", kept),
-        Score("seam", _ratio(seams, "jump"), "× change", {"truth": _ratio(seams, "true_jump")}),
+        Score("seam", _ratio(seams, "jump"), "of change", {"truth": _ratio(seams, "true_jump")}),
         Score(
             "path error",
             bootstrap([p.made for p in paths]),
@@ -249,7 +249,8 @@ def physics(samples: Sequence[Sample], tasks: Sequence[Made] = ()) -> Suite:
 
 
 def _velocities(moving: Sequence[Made]) -> Table:
-    errors, floor = [], []
+    errors: list[float] = []
+    floor: list[float] = []
     for m in moving:
         screen = project(m.scene, m.truth.position, m.truth.times)
         for clip, into in ((m.made, errors), (m.source, floor)):
@@ -257,7 +258,7 @@ def _velocities(moving: Sequence[Made]) -> Table:
             into.append(velocity_error(track, m.truth.velocity[0], ~m.known, clip.fps))
     score = Score("velocity error", bootstrap(errors), "heights/s", {"floor": bootstrap(floor)})
     note = (
-        "Uniform motion continued from nine given frames: mean |v − v_true| over the made ones, as in arXiv "
+        "Uniform motion continued from nine given frames: mean |v - v_true| over the made ones, as in arXiv "
         "2411.02385 but in heights/s; floor: the parser on the true clips."
     )
     return Table("velocity", note, (score,))
@@ -282,14 +283,14 @@ def _gravities(samples: Sequence[Sample]) -> Table | None:
         both = values[law] if law != "all" else [v for some in values.values() for v in some]
         read = [made for made, _ in both if math.isfinite(made)]
         if read:
-            true = [t for _, t in both if math.isfinite(t)]
+            floor = [t for _, t in both if math.isfinite(t)]
             scores += [
-                Score(f"g of {law}", bootstrap(read), "× g", {"floor": bootstrap(true)}),
+                Score(f"g of {law}", bootstrap(read), "of g", {"floor": bootstrap(floor)}),
                 Score(
                     f"error of {law}",
                     bootstrap([abs(v - 1) for v in read]),
-                    "× g",
-                    {"floor": bootstrap([abs(v - 1) for v in true])},
+                    "of g",
+                    {"floor": bootstrap([abs(v - 1) for v in floor])},
                 ),
             ]
     note = "Acceleration fitted to the paths of bodies that should fall, over the world's g (1 is right)."
@@ -345,6 +346,6 @@ def _codec_table(
     )
     return Table(
         title,
-        f"Mean over clips; PCA keeps {components} components of each 4 × 16 × 16 patch.",
+        f"Mean over clips; PCA keeps {components} components of each 4x16x16 patch.",
         scores,
     )
