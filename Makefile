@@ -37,7 +37,7 @@ format: $(DEV)
 
 docs: $(DEV)
 	$(BIN)/python docs/reference/write_cli.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(BENCH)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
