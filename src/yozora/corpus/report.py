@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import SPLITS, Row
@@ -55,7 +56,8 @@ class Check:
         buckets = Table("frames", "height", "width", "fps", *SPLITS, title="buckets")
         for bucket in self.buckets:
             buckets.add_row(*(f"{value:g}" for value in asdict(bucket).values()))
-        parts: list[Any] = [f"{self.path}: {self.clips} clips, {self.seconds:.0f} s", buckets]
+        title = f"{self.path}: {self.clips} clips, {self.seconds:.0f} s"
+        parts: list[Any] = [Text(title), buckets]  # Text: what looks like markup is none
         parts += [
             counts("split", self.splits),
             counts("kind", self.kinds),
@@ -65,16 +67,16 @@ class Check:
         if self.drops:
             table = Table("dropped", "why")
             for drop in self.drops:
-                table.add_row(drop["source"], drop["reason"])
+                table.add_row(Text(drop["source"]), Text(drop["reason"]))
             parts.append(table)
-        return Group(*parts, *self.problems)
+        return Group(*parts, *map(Text, self.problems))
 
 
 def counts(name: str, numbers: dict[str, int], most: int = 20) -> Table:
     """A table of the largest counts."""
     table = Table(name, "clips")
     for key in list(numbers)[:most]:
-        table.add_row(key, str(numbers[key]))
+        table.add_row(Text(key), str(numbers[key]))
     if len(numbers) > most:
         table.add_row(f"… and {len(numbers) - most} more", str(sum(list(numbers.values())[most:])))
     return table

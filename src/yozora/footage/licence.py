@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from license_expression import ExpressionError, get_spdx_licensing
+from license_expression import get_spdx_licensing
 
 from yozora.errors import YozoraError
 
@@ -36,7 +36,9 @@ def check_licence(expression: str) -> str:
         unknown = [k for k in spdx().unknown_license_keys(parsed) if not OWN_LICENCE.fullmatch(k)]
         if not unknown:
             spdx().parse(text, strict=True)  # also: WITH takes an exception, and only there
-    except (ExpressionError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # the parser also raises what it does not mean to, such as IndexError for ()
         reason = str(error).split("\n")[0].rstrip(".")
         raise YozoraError(f"'{text}' is no licence expression ({reason}): {HELP}.") from error
     if unknown:

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yozora.corpus.catalogue import Corpus
+from yozora.errors import YozoraError
+from yozora.footage.ingest import Report, ingest_into, split_of
+from yozora.video import Clip, write
+
+
+def film(path: Path, frames: int = 40, *, width: int = 64, height: int = 48, seed: int = 0) -> Path:
+    """A film at 8 fps: a bright bar over a picture moves one pixel a frame."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(60, 200, (1, height // 8, width // 8, 3)).repeat(8, 1).repeat(8, 2)
+    shown = picture.repeat(frames, 0).astype(np.uint8)
+    for t in range(frames):
+        shown[t, :, t % width] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write(Clip(shown, 8), path)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus.create(tmp_path / "corpus")
+
+
+def take(corpus: Corpus, *paths: Path, **options: Any) -> Report:
+    return ingest_into(corpus, paths, **{"licence": "CC-BY-4.0", **options})
+
+
+def test_a_film_becomes_windows_on_the_canvas(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "films" / "red_bus.mp4", 40)
+    report = take(corpus, path, holder="Ann", url="https://example.org")
+    rows = corpus.rows()
+    assert (report.files, report.added, report.duplicates, report.refused) == (1, 3, 0, [])
+    assert [row.labels["start"] for row in rows] == [0, 17 / 8, 23 / 8]
+    for row in rows:
+        assert (row.frames, row.width, row.height, row.fps) == (17, 112, 64, 8)
+        assert row.captions == ("red bus",)
+        assert (row.kind, row.source) == ("footage", str(path))
+        assert (row.licence, row.holder, row.url) == ("CC-BY-4.0", "Ann", "https://example.org")
+        x, y, w, h = row.labels["content"]
+        assert (w / h, h, y) == (pytest.approx(64 / 48, abs=0.02), 64, 0)
+        frames = corpus.read(row).frames
+        assert frames[:, y : y + h, x : x + w].mean() > 60
+        assert frames[:, :, : x - 1].max() < 12
+        assert frames[:, :, x + w + 1 :].max() < 12
+
+
+def test_seconds_stride_rate_and_size_are_kept(corpus: Corpus, tmp_path: Path) -> None:
+    film(tmp_path / "f.mp4", 40)
+    take(corpus, tmp_path / "f.mp4", size=(64, 48), fps=4, seconds=2.25, stride=1)
+    rows = corpus.rows()
+    assert {(row.frames, row.width, row.height, row.fps) for row in rows} == {(9, 64, 48, 4)}
+    assert [row.labels["start"] for row in rows] == [0, 1, 2, 2.75]
+    assert rows[0].labels["content"] == [0, 0, 64, 48]
+
+
+def test_a_still_and_a_short_film_become_short_clips(corpus: Corpus, tmp_path: Path) -> None:
+    picture = np.full((1, 32, 32, 3), 128, np.uint8)
+    write(Clip(picture, 1), tmp_path / "in" / "still.png")
+    film(tmp_path / "in" / "short.mp4", 7)
+    take(corpus, tmp_path / "in")
+    assert {row.captions[0]: row.frames for row in corpus.rows()} == {"short": 5, "still": 1}
+
+
+def test_a_second_ingest_adds_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    film(tmp_path / "f.mp4")
+    assert take(corpus, tmp_path / "f.mp4").added == 3
+    again = take(corpus, tmp_path / "f.mp4")
+    assert (again.added, again.duplicates) == (0, 3)
+
+
+def test_sidecars_win_over_what_holds_for_all(corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    film(folder / "a.mp4", 34, seed=1)
+    (folder / "a.json").write_text(
+        json.dumps({"licence": "mit", "holder": "Bo", "split": "heldout"})
+    )
+    (folder / "a.srt").write_text(
+        "1\n00:00:00,500 --> 00:00:01,000\nA bus.\n\n2\n00:00:03,000 --> 00:00:04,000\nA tram.\n"
+    )
+    film(folder / "b.mp4", 17, seed=2)
+    (folder / "b.txt").write_text("A street\nA long street with trees\n")
+    assert not take(corpus, folder, holder="Ann", split=None).refused
+    a1, a2, b = corpus.rows()
+    assert (a1.captions, a2.captions) == (("A bus.",), ("A tram.",))
+    assert (a1.licence, a1.holder, a1.split) == ("MIT", "Bo", "heldout")
+    assert b.captions == ("A long street with trees", "A street")
+    assert (b.licence, b.holder) == ("CC-BY-4.0", "Ann")
+
+
+def test_the_split_is_the_files_and_can_be_given(corpus: Corpus, tmp_path: Path) -> None:
+    for seed in range(3):
+        film(tmp_path / "in" / f"{seed}.mp4", seed=seed)
+    take(corpus, tmp_path / "in")
+    for row in corpus.rows():
+        assert row.split == split_of(row.labels["file"])
+    other = Corpus.create(tmp_path / "other")
+    (tmp_path / "in" / "1.json").write_text('{"split": "validation"}')
+    take(other, tmp_path / "in", split="heldout")
+    assert {row.split for row in other.rows()} == {"heldout"}
+
+
+def test_splits_by_content_have_the_shares_they_should() -> None:
+    splits = [split_of(f"{i * 2654435761 % 2**32:08x}") for i in range(20_000)]
+    assert splits.count("heldout") / 20_000 == pytest.approx(0.10, abs=0.01)
+    assert splits.count("validation") / 20_000 == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_refused_file_is_a_sentence_and_never_stops_the_rest(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    film(folder / "a.mp4", 17, seed=1)
+    (folder / "b.mp4").write_bytes(b"no film at all" * 100)
+    (folder / "c.mp4").touch()
+    film(folder / "d.mp4", 17, seed=2)
+    (folder / "d.json").write_text('{"licence": "do what you want"}')
+    film(folder / "e.mp4", 17, seed=3)
+    (folder / "e.json").write_text('{"split": "test"}')
+    film(folder / "f.mp4", 17, seed=4)
+    report = take(corpus, folder, tmp_path / "absent.mp4")
+    assert [row.captions[0] for row in corpus.rows()] == ["a", "f"]
+    assert sorted(Path(path).name for path, _ in report.refused) == [
+        "absent.mp4",
+        "b.mp4",
+        "c.mp4",
+        "d.mp4",
+        "e.mp4",
+    ]
+    for _, reason in report.refused:
+        assert reason.endswith(".")
+    assert {d["source"]: d["reason"] for d in corpus.drops()} == dict(report.refused)
+    assert json.loads(json.dumps(report.to_json()))["refused"][0].keys() == {"path", "reason"}
+    (folder / "d.json").unlink()
+    take(corpus, folder)
+    assert "d" in [row.captions[0] for row in corpus.rows()]
+    assert str(folder / "d.mp4") not in [drop["source"] for drop in corpus.drops()]
+
+
+def test_without_a_licence_nothing_is_taken(corpus: Corpus, tmp_path: Path) -> None:
+    film(tmp_path / "f.mp4")
+    report = take(corpus, tmp_path / "f.mp4", licence=None)
+    assert not corpus.rows()
+    assert "No licence is given" in report.refused[0][1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"licence": "my own"},
+        {"split": "test"},
+        {"fps": 0},
+        {"seconds": -1},
+        {"stride": 0},
+        {"size": (0, 64)},
+        {"seconds": 60, "fps": 60, "size": (1920, 1080)},
+        {"fps": float("nan")},
+    ],
+)
+def test_settings_that_are_wrong_for_all_stop_at_once(
+    corpus: Corpus, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    film(tmp_path / "f.mp4", 5)
+    with pytest.raises(YozoraError):
+        take(corpus, tmp_path / "f.mp4", **options)
+    assert corpus.drops() == []
+
+
+def test_a_name_that_is_no_text_is_taken(corpus: Corpus, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9_street.mp4"))
+    film(tmp_path / "f.mp4", 17)
+    try:
+        (tmp_path / "f.mp4").rename(path)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    broken = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))
+    broken.write_bytes(b"nothing")
+    report = take(corpus, path, broken)
+    assert report.added + len(report.refused) == 2
+    json.dumps(report.to_json()).encode()
+    for row in corpus.rows():
+        row.source.encode()
+
+
+def test_progress_names_each_file(corpus: Corpus, tmp_path: Path) -> None:
+    files = [film(tmp_path / "in" / f"{i}.mp4", 5, seed=i) for i in range(3)]
+    told: list[tuple[Path, int, int]] = []
+    take(corpus, tmp_path / "in", progress=lambda *facts: told.append(facts))
+    assert told == [(path, i, 3) for i, path in enumerate(files)]
