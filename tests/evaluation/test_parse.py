@@ -60,7 +60,9 @@ def test_a_shifted_clip_parses_to_shifted_positions(dx: int, dy: int, seed: int)
         return
     moved = Clip(np.roll(clip.frames, (dy, dx), axis=(1, 2)), clip.fps)
     before, after = parse(clip).bodies[0], parse(moved).bodies[0]
-    np.testing.assert_allclose(after.positions - before.positions, np.tile([dx / 64, dy / 64], (17, 1)), atol=2e-3)
+    np.testing.assert_allclose(
+        after.positions - before.positions, np.tile([dx / 64, dy / 64], (17, 1)), atol=2e-3
+    )
     assert (after.colour, after.shape, after.motion) == (before.colour, before.shape, before.motion)
 
 
@@ -69,7 +71,9 @@ def test_a_shifted_clip_parses_to_shifted_positions(dx: int, dy: int, seed: int)
 def test_every_colour_and_shape_is_recalled_at_any_resolution(colour: str, shape: str) -> None:
     seeds = range(2_000)
     scene = next(
-        s for s in (sample(i, bodies=1) for i in seeds) if (s.bodies[0].colour, s.bodies[0].shape) == (colour, shape)
+        s
+        for s in (sample(i, bodies=1) for i in seeds)
+        if (s.bodies[0].colour, s.bodies[0].shape) == (colour, shape)
     )
     for size in ((112, 64), (224, 128)):
         body = parse(render(scene, size=size)[0]).bodies[0]
@@ -81,7 +85,9 @@ def test_mirroring_swaps_left_and_right() -> None:
         scene = sample(seed, kinds=["uniform", "throw", "roll"], bodies=1)
         clip, _ = render(scene)
         motion = parse(clip).bodies[0].motion
-        mirrored = parse(Clip(np.ascontiguousarray(clip.frames[:, :, ::-1]), clip.fps)).bodies[0].motion
+        mirrored = (
+            parse(Clip(np.ascontiguousarray(clip.frames[:, :, ::-1]), clip.fps)).bodies[0].motion
+        )
         swap = {"left": "right", "right": "left"}
         law, _, way = motion.partition(":")
         assert mirrored == f"{law}:{'-'.join(swap.get(w, w) for w in way.split('-'))}"
@@ -102,7 +108,9 @@ def test_frozen_bodies_are_at_rest() -> None:
 def test_a_body_painted_out_is_missed_by_the_judge() -> None:
     scene = sample(1, bodies=2, kinds=["rest", "uniform"])
     clip, _ = render(scene)
-    blank = Clip(np.broadcast_to(np.uint8(scene.background_rgb), clip.frames.shape).copy(), clip.fps)
+    blank = Clip(
+        np.broadcast_to(np.uint8(scene.background_rgb), clip.frames.shape).copy(), clip.fps
+    )
     assert parse(blank).bodies == ()
     verdict = judge(of_scene(scene), parse(blank))
     assert verdict["count"] == verdict["colour"] == verdict["binding"] == verdict["all"] == 0

@@ -88,8 +88,11 @@ def of_words(prompt: str) -> Expected:
             match[2].lower() != m[2].lower() or match[3].lower() != m[3].lower() for m in matches
         ):
             matches.append(match)
-    ends = [m.start() for m in matches[1:]] + [len(prompt)]
-    bodies = tuple(_wanted(m, prompt[m.end() : end]) for m, end in zip(matches, ends, strict=True))
+    pieces = [
+        prompt[m.end() : following.start() if following else len(prompt)]
+        for m, following in zip(matches, [*matches[1:], None], strict=False)
+    ]
+    bodies = tuple(_wanted(m, after) for m, after in zip(matches, pieces, strict=True))
     if any(b.motion == "collision" for b in bodies) and len(bodies) == 2:
         bodies = tuple(Wanted(b.colour, b.shape, "collision", None, b.size) for b in bodies)
     ground = re.search(rf"\b({'|'.join(BACKGROUNDS)}|black|bright)\b", prompt, re.I)

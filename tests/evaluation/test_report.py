@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from yozora.errors import YozoraError
+from yozora.evaluation import suites
+from yozora.evaluation.report import evaluate
+
+Perfect = runpy.run_path(str(Path(__file__).with_name("perfect.py")))["Perfect"]
+LAWS = ("uniform", "fall", "throw", "bounce", "pendulum", "roll")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluation") / "out"
+    scenes = [*suites.moving_scenes(8, 3, LAWS), *suites.moving_scenes(8, 4, ("uniform",))]
+    evaluate(Perfect(6, 3, scenes), out=out, prompts=6, seed=3)
+    return out
+
+
+def test_a_perfect_model_has_full_marks(done: Path) -> None:
+    scores = json.loads((done / "scores.json").read_text())["scores"]
+    assert set(scores) == {"align", "motion", "physics", "codec"}
+    for bodies in ("one body", "two bodies"):
+        for name, score in scores["align"][bodies].items():
+            assert score["value"] == score["floor"]["value"] == 1, name
+            assert score["low"] < 1 == score["high"]
+    for task in suites.TASKS:
+        table = scores["motion"][suites._TITLES[task]]
+        assert table["path error"]["value"] < table["path error"]["copy"]["value"]
+        assert table["seam"]["value"] == pytest.approx(table["seam"]["truth"]["value"])
+    assert scores["physics"]["velocity"]["velocity error"]["value"] < 0.02
+    assert scores["physics"]["effective gravity"]["g of all"]["value"] == pytest.approx(1, abs=0.06)
+    assert scores["codec"]["world"]["gain over PCA"]["value"] > 3
+    assert "world, stills" in scores["codec"]
+
+
+def test_the_report_is_one_page_that_names_prompts_and_floors(done: Path) -> None:
+    text = (done / "report.html").read_text()
+    prompts = json.loads((done / "clips" / "prompts.json").read_text())
+    assert len(prompts) == 12
+    assert next(iter(prompts.values())) in text.replace("&#x27;", "'")
+    assert "floor" in text
+    assert "<svg" in text
+    assert "data:video/mp4;base64," in text
+    for outside in ("http://", "https://", "<script"):
+        assert outside not in text
+
+
+def test_a_folder_scores_as_the_model_that_filled_it(done: Path, tmp_path: Path) -> None:
+    scores = evaluate(done / "clips", ["align"], out=tmp_path / "again", seed=3)
+    for bodies in ("one body", "two bodies"):
+        assert scores["scores"]["align"][bodies]["all"]["value"] == 1
+        assert "floor" in scores["scores"]["align"][bodies]["all"]
+
+
+def test_plain_prompts_in_a_text_file_will_do(done: Path, tmp_path: Path) -> None:
+    clip = done / "clips" / "0000.mp4"
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(clip.read_bytes())
+    (folder / "prompts.txt").write_text("a red ball bounces\n")
+    scores = evaluate(folder, ["align", "motion"], out=tmp_path / "out")
+    assert scores["scores"]["align"]["one body"]["count"]["n"] == 1
+
+
+def test_what_cannot_be_evaluated_is_said(done: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(YozoraError, match=r"no \.mp4"):
+        evaluate(empty, out=out)
+    (empty / "x.mp4").write_bytes((done / "clips" / "0000.mp4").read_bytes())
+    with pytest.raises(YozoraError, match=r"no prompt for x\.mp4"):
+        evaluate(empty, out=out)
+    with pytest.raises(YozoraError, match="no suite 'beauty'"):
+        evaluate(empty, ["beauty"], out=out)
+    with pytest.raises(YozoraError, match="no codec"):
+        evaluate(done / "clips", ["codec"], out=out)
+    with pytest.raises(YozoraError, match="exists"):
+        evaluate(done / "clips", out=done)
+    assert not out.exists()
