@@ -258,6 +258,8 @@ def forgeries(path: Path, data: bytes) -> Iterator[tuple[str, bytes]]:
         yield "many-times", edit(data, b"stts", 12, ">I", 0x7FFFFFFF)
         yield "slow", edit(data, b"stts", 16, ">I", 0x7FFFFFFF)
         yield "matrix", edit(data, b"tkhd", 44, ">II", 0, 0)
+        if path.stem == "fragments":
+            yield "run", edit(data, b"trun", 8, ">I", 0x05500000)
         yield "box", edit(data, b"moov", -4, ">I", 0x7FFFFFFF)
     elif path.suffix == ".png":
         yield "size", forged_png(data, 16384, 16384)

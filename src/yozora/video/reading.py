@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from yozora.errors import YozoraError
+from yozora.video.boxes import fragment_samples
 from yozora.video.clip import Clip, Frames, Info
 from yozora.video.colour import ToRGB
 from yozora.video.geometry import (
@@ -194,11 +195,14 @@ def opened(path: str | Path) -> Iterator[Source]:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(32)
+            samples = fragment_samples(file, size)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise YozoraError(f"{path} cannot be opened: {reason}.") from None
     if size == 0:
         raise YozoraError(f"{path} is empty (0 bytes): fetch or export it again.")
+    if samples > size:
+        raise YozoraError(f"{path} claims {samples} samples in {size} bytes: its index is damaged.")
     options = {
         "format_whitelist": FORMATS,
         "protocol_whitelist": "file",
