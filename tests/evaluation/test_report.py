@@ -9,6 +9,7 @@ import pytest
 from yozora.errors import YozoraError
 from yozora.evaluation import suites
 from yozora.evaluation.report import evaluate
+from yozora.evaluation.samples import Canvas
 
 Perfect = runpy.run_path(str(Path(__file__).with_name("perfect.py")))["Perfect"]
 LAWS = ("uniform", "fall", "throw", "bounce", "pendulum", "roll")
@@ -17,7 +18,11 @@ LAWS = ("uniform", "fall", "throw", "bounce", "pendulum", "roll")
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("evaluation") / "out"
-    scenes = [*suites.moving_scenes(8, 3, LAWS), *suites.moving_scenes(8, 4, ("uniform",))]
+    canvas = Canvas()
+    scenes = [
+        *suites.moving_scenes(6, 3, LAWS, canvas),
+        *suites.moving_scenes(6, 4, ("uniform",), canvas),
+    ]
     evaluate(Perfect(6, 3, scenes), out=out, prompts=6, seed=3)
     return out
 
@@ -84,3 +89,15 @@ def test_what_cannot_be_evaluated_is_said(done: Path, tmp_path: Path) -> None:
     with pytest.raises(YozoraError, match="exists"):
         evaluate(done / "clips", out=done)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 13, 17, 33])
+def test_tasks_give_whole_groups_and_leave_some_to_make(count: int) -> None:
+    for task in suites.TASKS:
+        known = suites.known_frames(task, count)
+        if known is None:
+            assert count < 13
+            continue
+        assert 0 < known.sum() < count
+        assert (~known).sum() % 4 == (1 if task == "backward" else 0)
+        assert (known[1:] != known[:-1]).sum() == (2 if task == "fill" else 1)

@@ -18,12 +18,11 @@ from yozora.errors import YozoraError
 from yozora.evaluation import suites as run
 from yozora.evaluation.page import page
 from yozora.evaluation.results import Suite
-from yozora.evaluation.samples import Model, Progress, Sample, from_folder, from_model
+from yozora.evaluation.samples import Canvas, Model, Progress, Sample, from_folder, from_model
 from yozora.world.dataset import make
 
 SUITES = ("align", "motion", "physics", "codec")
 STAGE = "evaluation/1"
-SECONDS = 17 / 8
 
 Frames = NDArray[np.uint8]
 
@@ -69,7 +68,8 @@ def evaluate(
             samples = from_folder(folder, seed, progress)
         elif set(suites) - {"codec"}:
             assert model is not None
-            samples = from_model(model, prompts, seed, SECONDS, work / "clips", progress)
+            seconds = Canvas.of(model).seconds
+            samples = from_model(model, prompts, seed, seconds, work / "clips", progress)
         found = _run(suites, model, samples, prompts, seed, corpus, progress)
         scores = {
             **inputs, **parameters, "yozora": __version__,
@@ -113,19 +113,21 @@ def _run(
 ) -> list[Suite]:
     """The suites in order; a folder has no codec and cannot be asked to continue a clip."""
     reconstruct = _reconstruct(model)
-    some = max(8, prompts // 10)
+    canvas, some = Canvas.of(model), min(max(prompts // 10, 6), prompts)
     found = []
     for name in names:
         if name == "align":
             found.append(run.align(samples))
         elif name == "motion":
             laws = ("uniform", "fall", "throw", "bounce", "pendulum", "roll")
-            scenes = run.moving_scenes(some, seed, laws) if model else []
-            tasks = run.do_tasks(model, scenes, run.TASKS, seed, progress) if model else []
+            scenes = run.moving_scenes(some, seed, laws, canvas) if model else []
+            tasks = run.do_tasks(model, scenes, run.TASKS, canvas, seed, progress) if model else []
             found.append(run.motion(samples, tasks, reconstruct))
         elif name == "physics":
-            scenes = run.moving_scenes(some, seed + 1, ("uniform",)) if model else []
-            tasks = run.do_tasks(model, scenes, ("forward",), seed, progress) if model else []
+            scenes = run.moving_scenes(some, seed + 1, ("uniform",), canvas) if model else []
+            tasks = (
+                run.do_tasks(model, scenes, ("forward",), canvas, seed, progress) if model else []
+            )
             found.append(run.physics(samples, tasks))
         elif reconstruct:
             clips = _held_out(corpus, prompts, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,27 @@ class Model(Protocol):
     ) -> Iterator[Clip]: ...
 
     def generate(self, prompt: str, *, seconds: float, seed: int, **known: Any) -> Clip: ...
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a model makes in one pass: frames of width x height pixels at fps."""
+
+    width: int = 112
+    height: int = 64
+    frames: int = 17
+    fps: float = 8.0
+
+    @classmethod
+    def of(cls, model: Any) -> Canvas:
+        """The model's own width, height, frames and fps, where it has such attributes."""
+        own: dict[str, Any] = {f.name: getattr(model, f.name, f.default) for f in fields(cls)}
+        return cls(**own)
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+        return self.frames / self.fps
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from yozora.evaluation.motion import Continuation, Seam, continuation, follow, s
 from yozora.evaluation.parse import parse
 from yozora.evaluation.physics import FALLING, effective_gravity, velocity_error
 from yozora.evaluation.results import Score, Suite, Table
-from yozora.evaluation.samples import Model, Progress, Sample
+from yozora.evaluation.samples import Canvas, Model, Progress, Sample
 from yozora.video import Clip
 from yozora.world.caption import captions
 from yozora.world.physics import Truth, project
@@ -112,12 +112,24 @@ def _steadiness(samples: Sequence[Sample]) -> Table:
 
 
 TASKS = ("image", "forward", "backward", "fill")
-_KNOWN = {  # of 17 frames, which are given (codecs of 4-frame groups: 1 + 4n from the start, 4n at the end)
-    "image": [True] + [False] * 16,
-    "forward": [True] * 9 + [False] * 8,
-    "backward": [False] * 9 + [True] * 8,
-    "fill": [True] * 5 + [False] * 8 + [True] * 4,
-}
+
+
+def known_frames(task: str, count: int) -> NDArray[np.bool_] | None:
+    """Which of 1 + 4n frames a task gives [T]; None when a clip is too short for it.
+
+    Codecs see groups of four frames after the first: 1 + 4k from the start, 4k at the end.
+    """
+    groups = (count - 1) // 4
+    if groups < {"image": 1, "forward": 2, "backward": 2, "fill": 3}[task]:
+        return None
+    start, end = {
+        "image": (1, 0),
+        "forward": (1 + 4 * (groups // 2), 0),
+        "backward": (0, 4 * (groups // 2)),
+        "fill": (1 + 4 * max(1, groups // 4), 4 * max(1, groups // 4)),
+    }[task]
+    index = np.arange(count)
+    return (index < start) | (index >= count - end)
 
 
 @dataclass(frozen=True)
@@ -132,24 +144,40 @@ class Made:
     known: NDArray[np.bool_]
 
 
-def moving_scenes(count: int, seed: int, kinds: Sequence[str]) -> list[Scene]:
+def moving_scenes(count: int, seed: int, kinds: Sequence[str], canvas: Canvas) -> list[Scene]:
     """Held-out scenes of one body, of these kinds in turn."""
+    aspect = min(max(canvas.width / canvas.height, 1.0), 3.0)
     return [
-        sample(seed * 7_919 + i, split="heldout", kinds=[kinds[i % len(kinds)]], bodies=1)
+        sample(
+            seed * 7_919 + i,
+            split="heldout",
+            kinds=[kinds[i % len(kinds)]],
+            bodies=1,
+            aspect=aspect,
+            seconds=canvas.seconds,
+        )
         for i in range(count)
     ]
 
 
 def do_tasks(
-    model: Model, scenes: Sequence[Scene], tasks: Sequence[str], seed: int, progress: Progress
+    model: Model,
+    scenes: Sequence[Scene],
+    tasks: Sequence[str],
+    canvas: Canvas,
+    seed: int,
+    progress: Progress,
 ) -> list[Made]:
-    """Have the model animate, extend and fill true clips of the scenes; known frames as in _KNOWN."""
+    """Have the model animate, extend and fill true clips of the scenes, see `known_frames`."""
     done: list[Made] = []
+    size = (canvas.width, canvas.height)
     for scene in scenes:
-        source, truth = render(scene)
+        source, truth = render(scene, size=size, frames=canvas.frames, fps=canvas.fps)
         for task in tasks:
             progress("continuing", len(done), len(scenes) * len(tasks))
-            known = np.array(_KNOWN[task])
+            known = known_frames(task, canvas.frames)
+            if known is None:
+                continue
             prompt, _ = captions(scene, seed)
             made = model.generate(prompt, seed=seed + len(done), **_given(task, source, known))
             done.append(Made(task, scene, source, truth, _fitted(made, len(source), task), known))
@@ -258,7 +286,7 @@ def _velocities(moving: Sequence[Made]) -> Table:
             into.append(velocity_error(track, m.truth.velocity[0], ~m.known, clip.fps))
     score = Score("velocity error", bootstrap(errors), "heights/s", {"floor": bootstrap(floor)})
     note = (
-        "Uniform motion continued from nine given frames: mean |v - v_true| over the made ones, as in arXiv "
+        "Uniform motion continued from the given first half: mean |v - v_true| over the made ones, as in arXiv "
         "2411.02385 but in heights/s; floor: the parser on the true clips."
     )
     return Table("velocity", note, (score,))

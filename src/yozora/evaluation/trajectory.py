@@ -173,16 +173,16 @@ def _sensible(law: str, u: Floats) -> NDArray[np.bool_]:
     return np.ones(len(u), bool)
 
 
-def _named(law: str, u: Floats, score: float, rms: float) -> Fit:
+def _named(law: str, unknowns: Floats, score: float, rms: float) -> Fit:
+    u = [float(v) for v in unknowns]
     if law == "uniform":
         return Fit(f"uniform:{compass(u[1], u[3])}", score, rms, (u[1], u[3]))
+    side = "right" if u[1] > 0 else "left"
     if law == "roll":
-        side = "right" if u[1] > 0 else "left"
         return Fit(f"roll:{side}", score, rms, acceleration=(u[1], u[3]))
     if law in ("fall", "bounce"):
         return Fit(law, score, rms, acceleration=(0.0, u[2]))
     if law == "throw":
-        side = "right" if u[1] > 0 else "left"
         return Fit(f"throw:{side}", score, rms, (u[1], u[3]), (0.0, u[4]))
     return Fit(law, score, rms)
 
@@ -241,5 +241,5 @@ def collision(
         rms = math.sqrt(squares[k] / max(many, 1.0))
         if rms > UNCLEAR:
             return None
-        fits.append(Fit("collision", float(scores[k]) / 2, rms, (u[k, 1], 0.0)))
+        fits.append(Fit("collision", float(scores[k]) / 2, rms, (float(u[k, 1]), 0.0)))
     return float(scores[k]), (fits[0], fits[1])
