@@ -70,6 +70,9 @@ class TextCache:
     def __init__(self, folder: Path) -> None:
         self.shards = Shards(folder)
 
+    def missing(self, captions: Iterable[str]) -> bool:
+        return bool(self.shards.missing(caption_key(c) for c in captions))
+
     def fill(
         self, captions: Iterable[str], encode: Callable[[Sequence[str]], list[Tensor]], progress: Callable[[int, int], None]
     ) -> None:

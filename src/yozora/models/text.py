@@ -45,7 +45,8 @@ class TextEncoder:
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
         )
-        hidden = self.model(**tokens, output_hidden_states=True).hidden_states
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self.model(**tokens, output_hidden_states=True).hidden_states
         states = torch.stack([F.layer_norm(h.float(), h.shape[-1:]) for h in hidden]).mean(0).half()
         lengths = tokens["attention_mask"].sum(1).tolist()
         return [s[:n].clone() for s, n in zip(states, lengths, strict=True)]

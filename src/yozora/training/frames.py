@@ -75,6 +75,18 @@ def augmented(frames: NDArray[np.uint8], size: tuple[int, int], rng: np.random.G
     return ((x + 1) * gain - 1).clamp(-1, 1)
 
 
+def busy_crop(x: Tensor, side: int, patch: int, rng: np.random.Generator) -> Tensor:
+    """[3, T, H, W] -> [3, T, side * patch, side * patch] around a patch drawn by its variance: plain ground, most of many
+    frames, is learned from few examples. Clips that are smaller stay whole."""
+    variance = x.unflatten(2, (-1, patch)).unflatten(4, (-1, patch)).var(dim=(0, 1, 3, 5))
+    h, w = variance.shape
+    weight = (variance + 0.02 * variance.mean() + 1e-6).flatten().double().numpy()
+    top, left = divmod(int(rng.choice(len(weight), p=weight / weight.sum())), w)
+    top = min(max(top - int(rng.integers(side)), 0), max(0, h - side)) * patch
+    left = min(max(left - int(rng.integers(side)), 0), max(0, w - side)) * patch
+    return x[:, :, top : top + side * patch, left : left + side * patch]
+
+
 def _resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """[T, H, W, 3] uint8 -> [T, 3, h, w] float in [0, 255], antialiased."""
     x = frames.permute(0, 3, 1, 2).float()

@@ -17,9 +17,9 @@ from yozora.checkpoint import save_weights
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
-from yozora.models.vae import PATCH_VALUES, Codec, CodecConfig, to_patches
+from yozora.models.vae import PATCH, PATCH_VALUES, Codec, CodecConfig, to_patches
 from yozora.training.ema import Ema
-from yozora.training.frames import augmented, prefetch, spread, whole
+from yozora.training.frames import augmented, busy_crop, prefetch, spread, whole
 from yozora.training.optim import optimizer_tensors, restore_optimizer, set_lr_factor, warmup_stable_decay
 from yozora.training.state import (
     Log,
@@ -38,7 +38,7 @@ PCA_STREAM, TRAIN_STREAM, STATISTICS_STREAM = 0, 1, 2
 class CodecRecipe:
     """Everything that determines a codec besides the corpus.
 
-    ``real_share`` of every batch is footage (the corpus's own share when it lacks one of both). The latents'
+    Training sees crops of ``crop`` patches a side (see frames.busy_crop). ``real_share`` of every batch is footage (the corpus's own share when it lacks one of both). The latents'
     stored scale is std ** ``whiten``: 1 would make every channel equally loud, 0 leaves the pixels' own metric,
     where a channel is as loud as what it does to the picture.
     """
@@ -49,13 +49,14 @@ class CodecRecipe:
     frames: int = 17
     fps: float = 8.0
     batch: int = 16
-    steps: int = 2000
+    crop: int = 3
+    steps: int = 4000
     lr: float = 1e-3
-    linear_lr: float = 5e-5
+    linear_lr: float = 3e-5
     warmup: int = 50
     decay: float = 0.3
-    ema: float = 0.995
-    real_share: float = 0.4
+    ema: float = 0.998
+    real_share: float = 0.35
     pca_clips: int = 1024
     latent_noise: float = 0.02
     whiten: float = 0.5
@@ -78,14 +79,17 @@ class FrameSource:
                 f"so there would be 0 batches; `yozora corpus check {corpus.path}` lists the lengths it holds."
             )
 
-    def batch(self, stream: int, step: int, size: int | None = None) -> Tensor:
+    def batch(self, stream: int, step: int, size: int | None = None, crop: bool = False) -> Tensor:
         rng = step_rng(self.recipe.seed, step, stream)
         size = size or self.recipe.batch
         share = 0.0 if not self.real else 1.0 if not self.world else self.recipe.real_share
         real = int(size * share + rng.random())
         rows = [self.real[i] for i in spread(len(self.real), real, rng)] if real else []
         rows += [self.world[i] for i in spread(len(self.world), size - real, rng)] if size > real else []
-        return torch.stack([self.clip(row, rng) for row in rows])
+        clips = [self.clip(row, rng) for row in rows]
+        if crop:
+            clips = [busy_crop(x, self.recipe.crop, PATCH, rng) for x in clips]
+        return torch.stack(clips)
 
     def clip(self, row: Row, rng: Any = None) -> Tensor:
         frames = self.corpus.read(row, fps=self.recipe.fps).frames[: self.recipe.frames]
@@ -111,10 +115,10 @@ def fit_pca(source: FrameSource, config: CodecConfig, watch: Watch) -> tuple[Ten
 
 
 def reconstruction_loss(y: Tensor, x: Tensor) -> Tensor:
-    """Mean over clips of the logarithm of the squared error: its gradient is that of the mean PSNR in nats, so
-    plain clips count as much as busy ones. [B, 3, T, H, W] -> scalar."""
+    """Mean over clips of the root of the squared error: between the squared error, which hears only busy clips, and its
+    logarithm (the mean PSNR), which hears only plain ones. [B, 3, T, H, W] -> scalar."""
     error = (y.float() - x).square().flatten(1).mean(1)
-    return (error + 1e-5).log().mean()
+    return (error + 1e-6).sqrt().mean()
 
 
 def psnr(y: Tensor, x: Tensor) -> Tensor:
@@ -144,7 +148,7 @@ def train(
     source = FrameSource(corpus, recipe, "train")
     torch.manual_seed(recipe.seed)
     codec = Codec(recipe.config)
-    linear = [*codec.encoder.linear.parameters(), *codec.decoder.linear.parameters()]
+    linear = [*codec.linear_in.parameters(), *codec.linear_out.parameters()]
     others = [p for p in codec.parameters() if all(p is not q for q in linear)]
     optimizer = torch.optim.AdamW(
         [
@@ -178,13 +182,13 @@ def train(
     held_out = validation_batch(corpus, recipe)
     began = saved = time.monotonic()
     step = start
-    for step, x in enumerate(prefetch(lambda s: source.batch(TRAIN_STREAM, s), range(start, last)), start):
+    for step, x in enumerate(prefetch(lambda s: source.batch(TRAIN_STREAM, s, crop=True), range(start, last)), start):
         set_lr_factor(optimizer, warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay))
         generator = torch_rng(step_rng(recipe.seed, step, 3))
         with torch.autocast("cpu", torch.bfloat16):
-            z = codec.encoder(x)
+            z = codec.encode_raw(x)
             noise = torch.randn(z.shape, generator=generator)
-            y = codec.decoder(z + recipe.latent_noise * noise)
+            y = codec.decode_raw(z + recipe.latent_noise * noise)
         loss = reconstruction_loss(y, x)
         if not math.isfinite(loss.item()):
             raise YozoraError(
@@ -234,7 +238,7 @@ def validate(codec: Codec, ema: Ema, x: Tensor) -> float:
     trained = {name: p.detach().clone() for name, p in codec.named_parameters()}
     codec.load_state_dict({**codec.state_dict(), **ema.weights})
     with torch.autocast("cpu", torch.bfloat16):
-        value = torch.cat([psnr(codec.decoder(codec.encoder(part)), part) for part in x.split(8)]).mean().item()
+        value = torch.cat([psnr(codec.decode_raw(codec.encode_raw(part)), part) for part in x.split(8)]).mean().item()
     codec.load_state_dict({**codec.state_dict(), **trained})
     return value
 
@@ -245,5 +249,5 @@ def store_statistics(codec: Codec, source: FrameSource, recipe: CodecRecipe) -> 
     latents = []
     for x in prefetch(lambda step: source.batch(STATISTICS_STREAM, step, 32), range(16)):
         with torch.autocast("cpu", torch.bfloat16):
-            latents.append(codec.encoder(x).float())
+            latents.append(codec.encode_raw(x).float())
     codec.set_statistics(torch.cat(latents), recipe.whiten)
