@@ -217,6 +217,17 @@ def test_killed_while_adding_only_whole_rows_are_there(tmp_path: Path, seconds: 
     assert not list(corpus.path.glob(".*"))
 
 
+def test_what_another_process_added_meanwhile_is_not_added_again(tmp_path: Path) -> None:
+    def meanwhile() -> Iterator[tuple[Clip, Record]]:
+        yield from items(1, 2)
+        assert Corpus.open(corpus.path).add(items(2, 3)) == Added(2, 0)
+        yield from items(3, 4)
+
+    corpus = Corpus.create(tmp_path / "c")
+    assert corpus.add(meanwhile()) == Added(2, 2)
+    assert corpus._dataset().count_rows() == 4
+
+
 def test_two_processes_add_to_one_corpus(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "c")
     processes = [adder(corpus, 12), adder(corpus, 9)]

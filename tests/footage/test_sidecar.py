@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from yozora.errors import YozoraError
@@ -76,6 +76,7 @@ SPANS = st.tuples(st.integers(0, 50), st.integers(1, 20)).map(
 
 @quick
 @given(st.lists(SPANS, max_size=6), SPANS)
+@example([range(5), range(10, 12)], range(5, 10))
 def test_what_is_spoken_overlaps_the_window(cues: list[range], window: range) -> None:
     sidecar = Sidecar(cues=tuple(Cue(c.start, c.stop, f"{i}.") for i, c in enumerate(cues)))
     heard = sidecar.spoken(window.start, window.stop).split()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from yozora.footage.windows import clip_length, windows
@@ -46,6 +46,13 @@ def test_windows_start_a_stride_apart_and_the_last_one_ends_with_the_stream(
     assert sorted(set(starts)) == starts
     if starts and starts[-1] % stride:
         assert starts[-1] == frames - length
+
+
+@quick
+@given(FRAMES, LENGTHS, st.integers(1, 60))
+@example(frames=19, length=17, stride=20)
+def test_there_are_no_more_windows_than_strides(frames: int, length: int, stride: int) -> None:
+    assert len(list(windows(range(frames), length, stride))) <= -(-frames // stride)
 
 
 def test_a_window_is_given_as_soon_as_its_last_frame_is_there() -> None:
