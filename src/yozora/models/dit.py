@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from yozora.models.layers import ScalarEmbedding, attention, rope_angles, rotate
+from yozora.models.layers import ScalarEmbedding, attention, positions, rope_angles, rotate
 
 # Dimensions: B clips, N = t * h * w tokens, D width, L text tokens, E text width, Z latent channels.
 
@@ -80,14 +80,20 @@ class Block(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, x: Tensor, m: Modulation, text: Tensor, bias: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + m.gate_attention * self.attend(modulate(x, m.shift_attention, m.scale_attention), cos, sin)
+    def forward(
+        self, x: Tensor, m: Modulation, text: Tensor, bias: Tensor, cos: Tensor, sin: Tensor
+    ) -> Tensor:
+        x = x + m.gate_attention * self.attend(
+            modulate(x, m.shift_attention, m.scale_attention), cos, sin
+        )
         x = x + self.cross(normalise(x), text, bias)
         y = F.gelu(self.mlp_in(modulate(x, m.shift_mlp, m.scale_mlp)), approximate="tanh")
         return x + m.gate_mlp * self.mlp_out(y)
 
     def attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(x), "b n (three heads e) -> three b heads n e", three=3, heads=self.heads)
+        q, k, v = rearrange(
+            self.qkv(x), "b n (three heads e) -> three b heads n e", three=3, heads=self.heads
+        )
         gain = self.gain.to(q.dtype)
         q = rotate(normalise(q), cos * gain, sin * gain)
         k = rotate(normalise(k), cos, sin)
@@ -97,7 +103,9 @@ class Block(nn.Module):
 
     def cross(self, x: Tensor, text: Tensor, bias: Tensor) -> Tensor:
         q = rearrange(self.query(x), "b n (heads e) -> b heads n e", heads=self.heads)
-        k, v = rearrange(self.key_value(text), "b l (two heads e) -> two b heads l e", two=2, heads=self.heads)
+        k, v = rearrange(
+            self.key_value(text), "b l (two heads e) -> two b heads l e", two=2, heads=self.heads
+        )
         y = attention(normalise(q), normalise(k), v, bias)
         z: Tensor = self.cross_out(rearrange(y, "b heads n e -> b n (heads e)"))
         return z
@@ -118,6 +126,7 @@ class DiT(nn.Module):
         self.patch_in = nn.Linear(config.latent, d)
         self.text_in = nn.Linear(config.text, d)
         self.pooled_in = nn.Linear(config.text, d)
+        self.position = ScalarEmbedding(3, d, longest=30.0)
         self.sigma = ScalarEmbedding(1, d)
         self.facts = ScalarEmbedding(3, d)
         self.sigma_modulation = nn.Linear(d, 6 * d)
@@ -126,15 +135,24 @@ class DiT(nn.Module):
         self.final_modulation = nn.Linear(d, 2 * d)
         self.out = nn.Linear(d, config.latent)
         self.state = nn.Linear(d, config.state) if config.state else None
-        for linear in (self.sigma_modulation, self.facts_modulation, self.final_modulation, self.out):
+        for linear in (
+            self.sigma_modulation,
+            self.facts_modulation,
+            self.final_modulation,
+            self.out,
+        ):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def forward(self, x: Tensor, sigma: Tensor, text: Text, facts: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, sigma: Tensor, text: Text, facts: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         _, _, t, h, w = x.shape
         head = self.config.width // self.config.heads
         angles = rope_angles(t, h, w, head, x.device)
-        y = self.patch_in(rearrange(x, "b z t h w -> b (t h w) z"))
+        # Rotary embeddings alone only say how far tokens are apart; "at the top left" needs to know where they are.
+        places = self.position(positions(t, h, w, x.device))
+        y = self.patch_in(rearrange(x, "b z t h w -> b (t h w) z")) + places
         cos, sin = angles.cos().to(y.dtype), angles.sin().to(y.dtype)
         words = normalise(self.text_in(text.states))
         bias = (~text.mask[:, None, None, :]).to(y.dtype) * -1e4
@@ -142,9 +160,15 @@ class DiT(nn.Module):
         # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens.
         levels, index = torch.unique(sigma.flatten(1), return_inverse=True)
         level = self.sigma(levels.unsqueeze(-1))
-        pooled = (text.states * text.mask.unsqueeze(-1)).sum(1) / text.mask.sum(1, keepdim=True).clamp(min=1)
-        clip = F.silu(self.facts(facts / facts.new_tensor([30.0, 10.0, 10.0])) + self.pooled_in(pooled))
-        modulation = self.sigma_modulation(F.silu(level))[index] + self.facts_modulation(clip).unsqueeze(1)
+        pooled = (text.states * text.mask.unsqueeze(-1)).sum(1) / text.mask.sum(
+            1, keepdim=True
+        ).clamp(min=1)
+        clip = F.silu(
+            self.facts(facts / facts.new_tensor([30.0, 10.0, 10.0])) + self.pooled_in(pooled)
+        )
+        modulation = self.sigma_modulation(F.silu(level))[index] + self.facts_modulation(
+            clip
+        ).unsqueeze(1)
 
         state = None
         for number, block in enumerate(self.blocks):
@@ -154,7 +178,9 @@ class DiT(nn.Module):
             m = Modulation(shift_a, scale_a + 1, gate_a + 1, shift_m, scale_m + 1, gate_m + 1)
             y = block(y, m, words, bias, cos, sin)
             if self.state is not None and number + 1 == self.config.state_block:
-                state = rearrange(self.state(normalise(y)), "b (t h w) s -> b t h w s", t=t, h=h, w=w)
+                state = rearrange(
+                    self.state(normalise(y)), "b (t h w) s -> b t h w s", t=t, h=h, w=w
+                )
         shift, scale = self.final_modulation(F.silu(level))[index].chunk(2, dim=-1)
         y = self.out(modulate(y, shift, scale + 1))
         return rearrange(y, "b (t h w) z -> b z t h w", t=t, h=h, w=w), state

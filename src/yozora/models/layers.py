@@ -44,16 +44,31 @@ def sinusoid(x: Tensor, width: int, longest: float = 1000.0) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
+def positions(t: int, h: int, w: int, device: torch.device) -> Tensor:
+    """[t * h * w, 3]: latent frame in units of four, and the token's centre as shares of the height and the width."""
+    axes = (
+        torch.arange(t, device=device) / 4,
+        (torch.arange(h, device=device) + 0.5) / h,
+        (torch.arange(w, device=device) + 0.5) / w,
+    )
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(t * h * w, 3)
+
+
 class ScalarEmbedding(nn.Module):
     """One or several scalars [..., S] -> [..., D]: sinusoids, then a two-layer network."""
 
-    def __init__(self, scalars: int, width: int, frequencies: int = 64) -> None:
+    def __init__(
+        self, scalars: int, width: int, frequencies: int = 64, longest: float = 1000.0
+    ) -> None:
         super().__init__()
         self.frequencies = frequencies
-        self.net = nn.Sequential(nn.Linear(scalars * frequencies, width), nn.SiLU(), nn.Linear(width, width))
+        self.longest = longest
+        self.net = nn.Sequential(
+            nn.Linear(scalars * frequencies, width), nn.SiLU(), nn.Linear(width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.net(sinusoid(x, self.frequencies).flatten(-2))
+        y: Tensor = self.net(sinusoid(x, self.frequencies, self.longest).flatten(-2))
         return y
 
 

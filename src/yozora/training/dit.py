@@ -47,18 +47,18 @@ class ModelRecipe:
     text: str = "minilm"
     shapes: tuple[Shape, ...] = (Shape(17, 64, 112, 8.0), Shape(1, 64, 112, 8.0))
     mix: condition.Mix = field(default_factory=lambda: MIX)
-    batch: int = 48
+    batch: int = 32
     steps: int = 2000
-    lr: float = 2e-3
+    lr: float = 1.5e-3
     weight_decay: float = 0.01
     warmup: int = 60
     decay: float = 0.35
     ema: float = 0.998
     real_share: float = 0.08
     drop_text: float = 0.1
-    sigma_mean: float = 0.3
+    sigma_mean: float = 0.2
     sigma_std: float = 1.0
-    state_weight: float = 2.0
+    state_weight: float = 8.0
     clip: float = 1.0
     seed: int = 1
     checkpoint_minutes: float = 4.0
