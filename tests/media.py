@@ -105,12 +105,18 @@ def encode(
 
 
 def encode_planes(
-    path: Path, planes: Sequence[Frames], pixels: str, *, matrix: int = 2, colour_range: int = 0
+    path: Path,
+    planes: Sequence[Frames],
+    pixels: str,
+    *,
+    matrix: int = 2,
+    colour_range: int = 0,
+    codec: str = "libx264",
 ) -> Path:
     """Three frames of given Y, Cb, Cr planes, tagged as asked (2 and 0: untagged)."""
     height, width = planes[0].shape
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", 8, {"crf": "4"})
+        stream = out.add_stream(codec, 8, {"crf": "4"} if codec == "libx264" else {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.colorspace = matrix
         stream.codec_context.color_range = colour_range

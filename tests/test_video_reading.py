@@ -153,6 +153,7 @@ BT601, BT709, BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
     [
         ((128, 96), BT601, False, 2, 0),  # small and untagged: BT.601
         ((1280, 720), BT709, False, 2, 0),  # large and untagged: BT.709
+        ((1024, 768), BT709, False, 2, 0),
         ((128, 96), BT709, False, 1, 1),
         ((1280, 720), BT601, False, 6, 1),
         ((128, 96), BT601, False, 5, 1),
@@ -176,6 +177,16 @@ def test_matrix_and_range_are_right(
     encode_planes(path, planes, pixels, matrix=matrix, colour_range=colour_range)
     seen = video.read(path, max_frames=1).frames[0]
     assert np.abs(centres(seen) - centres(truth)).max() <= 3
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_range_is_right_where_the_pixel_format_does_not_tell(tmp_path: Path, full: bool) -> None:
+    truth = patches()
+    planes = to_ycbcr(truth, *BT709, full=full)
+    path = tmp_path / "clip.mkv"
+    tags = {"matrix": 1, "colour_range": 1 + full, "codec": "ffv1"}
+    encode_planes(path, planes, "yuv444p", **tags)  # type: ignore[arg-type]
+    assert np.abs(centres(video.read_image(path)) - centres(truth)).max() <= 2
 
 
 # Orientation and sample aspect

@@ -45,7 +45,7 @@ class ToRGB:
         kind = frame.format
         alpha = kind.has_palette or any(part.is_alpha for part in kind.components)
         rgb = kind.has_palette or kind.is_rgb
-        full = rgb or frame.color_range == ColorRange.JPEG or kind.name.startswith("yuvj")
+        full = rgb or frame.color_range == ColorRange.JPEG
         scaled = self._scaler.reformat(
             frame,
             *size,

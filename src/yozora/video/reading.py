@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import PictureType
 
 from yozora.errors import YozoraError
 from yozora.video.boxes import fragment_samples
@@ -126,7 +127,11 @@ class Source:
                 broken = True
                 continue
             for frame in decoded:
-                broken = frame.is_corrupt or (broken and not frame.key_frame)
+                if frame.is_corrupt:
+                    # A bidirectional frame is seldom referred to: its damage stays its own.
+                    broken = broken or frame.pict_type != PictureType.B
+                    continue
+                broken = broken and not frame.key_frame
                 if not broken and frame.width and frame.height:
                     yield frame
 
