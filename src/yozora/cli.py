@@ -485,15 +485,10 @@ def fit_model(
     from yozora.artifact import content_hash
     from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
-    from yozora.latents.encode import buckets, text_folder
-    from yozora.latents.store import TextCache
-    from yozora.models.text import TextEncoder
     from yozora.sampling.pipeline import load_codec
     from yozora.training.dit import train
+    from yozora.training.prepare import prepare
     from yozora.training.state import latest_state
-
-    def report(phase: str) -> Callable[[int, int], None]:
-        return lambda done, total: watch({"phase": phase, "done": done, "of": total})
 
     if latest_state(out) is not None and not limits["resume"]:  # before encoding, not after it
         raise YozoraError(
@@ -502,25 +497,22 @@ def fit_model(
     start = model_directory(begin) if begin else None
     weights = codec_weights(codec, start, out)
     corpus = Corpus.open(directory)
-    network, codec_id = load_codec(weights), content_hash(weights)
-    encode = partial(buckets, corpus, network, codec_id, recipe.shapes)
-    training = encode("train", report("encoding clips"))
-    validation = encode("validation", report("encoding clips")) if corpus.rows("validation") else []
-    texts = TextCache(text_folder(corpus, recipe.text))
-    rows = [row for bucket in [*training, *validation] for row in bucket.rows]
-    captions = {"", *(caption for row in rows for caption in row.captions)}
-    texts.fill(captions, TextEncoder(recipe.text), report("encoding captions"))
+
+    def report(phase: str, done: int, total: int) -> None:
+        watch({"phase": phase, "done": done, "of": total})
+
+    ready = prepare(recipe, corpus, load_codec(weights), weights, report)
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
         shutil.copyfile(weights, out / "codec.safetensors")
     return train(
         recipe,
-        training,
-        texts,
+        ready.train,
+        ready.texts,
         out,
-        validation=validation,
+        validation=ready.validation,
         start_from=load_weights(start / "dit.safetensors")[0] if start else None,
-        provenance={"corpus": corpus.identity(), "codec": codec_id},
+        provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
         watch=watch,
         **limits,
     )
