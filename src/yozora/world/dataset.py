@@ -59,7 +59,7 @@ def record(scene: Scene, truth: Truth, seed: int = 0) -> Record:
 
 
 def truth_to_json(truth: Truth) -> dict[str, Any]:
-    """Lists, rounded to 1e-4: position, velocity [N][T][2], angle, visibility [N][T], radius [N]."""
+    """Lists, rounded to 1e-4: position, velocity [N, T, 2], angle, visibility [N, T], radius [N]."""
 
     def rounded(array: NDArray[Any]) -> Any:
         return array.round(_DIGITS).tolist()
