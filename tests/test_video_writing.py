@@ -112,7 +112,9 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         with video.Writer(tmp_path / "clip.mp4", fps=8, size=(32, 32)) as writer:
-            writer.write(numbered(1)[0])
+            for frame in numbered(99):  # enough to bring the encoder to write
+                writer.write(frame)
+            assert len(list(tmp_path.iterdir())) == 2
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
