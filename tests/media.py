@@ -189,6 +189,14 @@ def whole_files(folder: Path) -> list[Path]:
             container=fragments,
         ),
         video.write(clip, folder / "vp9.webm"),
+        encode(
+            folder / "vp9.mp4",
+            frames,
+            codec="libvpx-vp9",
+            pixels="yuv420p",
+            fps=8,
+            container={"movflags": "faststart"},
+        ),
         encode(folder / "h264.mkv", frames, codec="libx264", pixels="yuv420p", fps=8, options=gop),
         encode(folder / "mjpeg.avi", frames, codec="mjpeg", pixels="yuvj420p", fps=8),
         encode(folder / "mpeg4.avi", frames, codec="mpeg4", pixels="yuv420p", fps=8),
@@ -252,7 +260,7 @@ def flipped(data: bytes, seed: int, bits: int) -> bytes:
 
 def forgeries(path: Path, data: bytes) -> Iterator[tuple[str, bytes]]:
     """Sound files whose headers claim huge, empty or absurd values."""
-    if path.suffix == ".mp4":
+    if path.suffix == ".mp4" and b"avc1" in data:
         yield "size", edit(data, b"avc1", 28, ">HH", 16384, 16384)
         yield "zero-size", edit(data, b"avc1", 28, ">HH", 0, 0)
         yield "zero-timescale", edit(data, b"mdhd", 16, ">I", 0)
