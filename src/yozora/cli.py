@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,8 +45,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except YozoraError as error:
             raise Failure(str(error)) from error
-        except (FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise Failure(f"{error.filename}: {error.strerror}") from error
+        except OSError as error:
+            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise Failure(where) from error
 
 
 # --- what options look like ------------------------------------------------------------------
@@ -73,7 +76,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_span(text: str) -> tuple[float, float]:
     """'0.8:1.4' -> (0.8, 1.4), in seconds."""
     start, end = (float(part) for part in text.split(":"))
-    if not 0 <= start < end:
+    if not 0 <= start < end < math.inf:
         raise ValueError(text)
     return start, end
 
@@ -94,10 +97,20 @@ def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, 
     return settings
 
 
+class Finite(click.FloatRange):
+    """A number in a range, and neither infinite nor NaN."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
+
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Finite(min=0, min_open=True)
+SEED = click.IntRange(0, 2**53)
 COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
 SIZE = parsed(parse_size, "a size such as 112x64")
@@ -165,24 +178,26 @@ def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], N
     clips = 0
     with Progress(*columns, console=console, disable=not live) as bar:
         task = bar.add_task("starting", total=1.0, facts="")
+        first = None  # a resumed run does not begin at step 1
 
         def watch(report: dict[str, Any]) -> None:
-            nonlocal began, clips, said
+            nonlocal began, clips, first, said
             now = time.monotonic()
             if "step" not in report:
                 facts = "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
                 bar.update(task, description=report["phase"], facts=facts)
                 began = now  # the clock of training starts with its first step
                 return
+            first = first or report["step"]
             clips += report["clips"]
             elapsed = now - began
-            done = report["step"] / report["steps"]
+            done = (report["step"] - first + 1) / (report["steps"] - first + 1)
             if minutes is not None:
                 done = max(done, elapsed / (60 * minutes))
-            left = elapsed / max(done, 1e-9) * max(0.0, 1 - done)
+            left = timedelta(seconds=round(elapsed / done * max(0.0, 1 - done)))
             facts = (
                 f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
-                f"{clips / elapsed:.1f} clips/s  {left / 60:.0f} min {left % 60:.0f} s left"
+                f"{clips / max(elapsed, 1e-9):.1f} clips/s  {left} left"
             )
             bar.update(task, description="training", completed=done, facts=facts)
             if "warning" in report:
@@ -213,7 +228,7 @@ def world() -> None:
 @click.option("--corpus", type=FOLDER, help="Add the clips to this corpus.")
 @click.option("--clips", type=COUNT, required=True, help="How many.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="The same seed, the same clips."
+    "--seed", type=SEED, default=0, show_default=True, help="The same seed, the same clips."
 )
 @click.option("--size", default="112x64", callback=SIZE, show_default=True, metavar="WxH")
 @click.option("--frames", type=COUNT, default=17, show_default=True)
@@ -562,9 +577,9 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
 @click.option("-o", "--out", type=ANY, required=True, help="The video: .mp4, .webm or .gif.")
 @click.option("--model", default="nano", show_default=True, help="A name or a run's directory.")
 @click.option("--seconds", type=POSITIVE, default=2.0, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same video.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same video.")
 @click.option("--steps", type=COUNT, default=20, show_default=True, help="Solver steps.")
-@click.option("--guidance", type=float, help="Weight of the prompt; 1 switches guidance off.")
+@click.option("--guidance", type=Finite(), help="Weight of the prompt; 1 switches guidance off.")
 @click.option("--image", type=FILE, help="Start from this still.")
 @click.option("--video", type=FILE, help="The clip to extend or to fill.")
 @click.option(
@@ -610,11 +625,10 @@ def generate(
 
     if guidance is not None:
         options["guidance"] = guidance
+    texts = read_prompts(prompts) if prompts is not None else []
     began = time.monotonic()
     pipeline = load(model)
     if prompts is not None:
-        lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
-        texts = [line for line in lines if line]
         seeds = [seed + number for number in range(len(texts))]
         clips = pipeline.generate_many(texts, seeds=seeds, **options)
         files = list(save_numbered(tracked(clips, "generating", len(texts)), texts, out))
@@ -635,6 +649,18 @@ def generate(
     took = round(time.monotonic() - began, 2)
     report = {"model": model, "files": files, "seed": seed, "took_seconds": took, **options}
     print_json(report) if as_json else say(f"wrote {out} ({len(files)} videos)")
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises YozoraError when there are none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise YozoraError(f"{path} is no text in UTF-8: save it again as that.") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise YozoraError(f"{path} has no prompts: write one a line.")
+    return prompts
 
 
 def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> Iterator[str]:
@@ -661,7 +687,7 @@ def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> I
 )
 @click.option("--out", type=FOLDER, required=True, help="For report.html and scores.json.")
 @click.option("--prompts", type=COUNT, default=300, show_default=True, help="Held-out prompts.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the prompts and videos.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the prompts and videos.")
 @click.option("--corpus", type=FOLDER, help="Whose held-out clips the codec suite codes.")
 @as_json
 def evaluate(
