@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from yozora.evaluation.alignment import judge
 from yozora.evaluation.expected import of_scene
-from yozora.evaluation.floor import THROUGH, true_verdict
+from yozora.evaluation.floor import THROUGH, main, true_verdict
 from yozora.evaluation.parse import parse
 from yozora.video import Clip
 from yozora.world.physics import project
@@ -121,3 +121,14 @@ def test_a_body_painted_out_is_missed_by_the_judge() -> None:
 def test_noise_of_any_size_parses_without_harm(shape: tuple[int, ...]) -> None:
     frames = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     assert parse(Clip(frames, 8.0)).background in ("dark", "light")
+
+
+@pytest.mark.parametrize("through", list(THROUGH))
+def test_the_floor_is_printed_for_every_split_and_number_of_bodies(
+    through: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["floor", "--clips", "1", "--through", through])
+    main()
+    printed = capsys.readouterr().out
+    assert printed.count("bodies: ") == 9
+    assert printed.count("colour") == 9
