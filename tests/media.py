@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import binascii
 import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -242,6 +242,7 @@ def damaged_files(folder: Path) -> list[Path]:
     keep("text.mp4", b"not a film\n" * 99)
     keep("noise.avi", np.random.default_rng(5).bytes(5000))
     keep("playlist.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nwhole/standard.mp4\n")
+    keep("bomb.png", blank_png(16384, 16384))
     keep("magic-only.png", b"\x89PNG\r\n\x1a\n")
     paths.append(audio_only(folder / "audio.mp4"))
     paths.append(encrypted(folder / "encrypted.mp4"))
@@ -308,7 +309,22 @@ def edit(data: bytes, marker: bytes, offset: int, layout: str, *values: int) -> 
     return data[:at] + packed + data[at + len(packed) :]
 
 
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk with its length and checksum (PNG 1.2, 3.2)."""
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
 def forged_png(data: bytes, width: int, height: int) -> bytes:
-    """A PNG whose header, checksum included, claims another size (PNG 1.2, 11.2.2)."""
-    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
-    return data[:12] + header + struct.pack(">I", binascii.crc32(header)) + data[33:]
+    """A PNG whose header, checksum included, claims another size."""
+    return (
+        data[:8] + png_chunk(b"IHDR", struct.pack(">II", width, height) + data[24:29]) + data[33:]
+    )
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """A sound PNG of one bit a pixel: 32 KB for 16k x 16k."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + width // 8) * height), 1)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
