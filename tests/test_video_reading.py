@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from tests.media import (
     audio_only,
     centres,
@@ -382,3 +382,13 @@ def test_stream_decodes_only_what_is_asked_for(tmp_path: Path) -> None:
     assert numbers(np.stack(list(islice(frames, 3)))) == [0, 1, 2]
     frames.close()  # type: ignore[attr-defined]
     path.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_colour_profile_survives_garbage_collection(tmp_path: Path, suffix: str) -> None:
+    """FFmpeg hands the profile over as side data that PyAV frees twice when it is looked at: a crash, not an error."""
+    path = tmp_path / f"profile{suffix}"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(patches(64, 48)).save(path, icc_profile=profile)
+    script = f"import gc; from yozora.video import read\nfor _ in range(20): read({str(path)!r}); gc.collect()"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

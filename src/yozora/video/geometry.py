@@ -141,28 +141,25 @@ class Orientation:
         return image[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
 
-# AVFrameSideDataType: LCEVC, view id, 3-D displays, EXIF. PyAV 18 cannot name them and refuses to
-# list a frame's side data when one is there.
-UNNAMED_SIDE_DATA = (28, 29, 30, 31)
+# AVFrameSideDataType. PyAV 18 refuses to list side data it cannot name (EXIF, LCEVC, view ids), and frees the metadata
+# of an ICC profile twice, which crashes at a later garbage collection: so all but the display matrix is taken off first.
+DISPLAY_MATRIX = 6
+OTHER_SIDE_DATA = tuple(number for number in range(32) if number != DISPLAY_MATRIX)
 
 
 def display_matrix(frame: av.VideoFrame) -> bytes | None:
     """The display matrix that a container or EXIF gave the frame, if any."""
-    try:
-        side_data = cast("Mapping[str, Buffer]", frame.side_data)
-    except ValueError:
-        side_data = cast("Mapping[str, Buffer]", without_unnamed(frame).side_data)
-    matrix = side_data.get("DISPLAYMATRIX")
+    matrix = cast("Mapping[str, Buffer]", bare(frame).side_data).get("DISPLAYMATRIX")
     return None if matrix is None else bytes(matrix)
 
 
-def without_unnamed(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame without the side data that PyAV cannot name."""
+def bare(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame without any side data but its display matrix."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
-    deletions = [graph.add("sidedata", f"mode=delete:type={n}") for n in UNNAMED_SIDE_DATA]
+    deletions = [graph.add("sidedata", f"mode=delete:type={n}") for n in OTHER_SIDE_DATA]
     graph.link_nodes(source, *deletions, graph.add("buffersink")).configure()
     graph.vpush(frame)
     return graph.vpull()
