@@ -6,43 +6,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from yozora.corpus.schema import Row
+from yozora.errors import YozoraError
+from yozora.models.vae import PATCH, PATCH_TIME
 
-ASPECT_TOLERANCE = 1.6  # a clip's aspect may differ from its bucket's by this factor; the rest is bars
+ASPECT_TOLERANCE = (
+    1.6  # a clip's aspect may differ from its bucket's by this factor; the rest is bars
+)
 
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """A bucket: frames (1 + 4n), height and width in pixels (multiples of 16), frames per second."""
+    """A bucket: frames (1 + 4n), height and width in pixels (multiples of 16), frames per second.
+
+    Raises YozoraError for a shape that the codec cannot cut into patches.
+    """
 
     frames: int
     height: int
     width: int
     fps: float
 
+    def __post_init__(self) -> None:
+        whole = self.frames % PATCH_TIME == 1 and not (self.height % PATCH or self.width % PATCH)
+        if not (whole and min(self.frames, self.height, self.width) > 0 and self.fps > 0):
+            raise YozoraError(
+                f"No codec takes {self.frames} frames of {self.width}x{self.height} at {self.fps:g} fps: choose "
+                f"1 + {PATCH_TIME}n frames and a height and width that are multiples of {PATCH}."
+            )
+
     @property
     def grid(self) -> tuple[int, int, int]:
         """Latent frames, height and width."""
-        return 1 + (self.frames - 1) // 4, self.height // 16, self.width // 16
+        return 1 + (self.frames - 1) // PATCH_TIME, self.height // PATCH, self.width // PATCH
 
 
 def bucket_of(row: Row, shapes: Sequence[Shape]) -> Shape | str:
-    """The longest shape that ``row`` fills, of those the one nearest in aspect; or a sentence why there is none."""
-    length = 1 if row.frames == 1 else int(row.seconds * max(s.fps for s in shapes) + 1e-6)
-    long_enough = [s for s in shapes if (s.frames == 1) == (row.frames == 1) and s.frames <= _frames_at(row, s)]
+    """The longest shape that ``row`` fills and is near to in aspect (of several, the nearest); or why there is none."""
+    still = row.frames == 1
+    same_kind = [s for s in shapes if (s.frames == 1) == still]
+    if not same_kind:
+        return (
+            "a still, and no bucket takes stills"
+            if still
+            else "a film, and every bucket takes stills"
+        )
+    long_enough = [s for s in same_kind if s.frames <= _frames_at(row, s.fps)]
     if not long_enough:
-        shortest = min(shapes)
-        return f"{length} frames at {shortest.fps:g} fps, shorter than every bucket (from {shortest.frames} frames)"
+        shortest = min(same_kind)
+        return (
+            f"{_frames_at(row, shortest.fps)} frames at {shortest.fps:g} fps, "
+            f"shorter than every bucket (from {shortest.frames} frames)"
+        )
     aspect = row.width / row.height
 
     def distance(shape: Shape) -> float:
         ratio = aspect * shape.height / shape.width
         return max(ratio, 1 / ratio)
 
-    best = min(long_enough, key=lambda s: (-s.frames, distance(s)))
-    if distance(best) > ASPECT_TOLERANCE:
+    near = [s for s in long_enough if distance(s) <= ASPECT_TOLERANCE]
+    if not near:
         return f"aspect {aspect:.2f} is far from every bucket's"
-    return best
+    return min(near, key=lambda s: (-s.frames, distance(s)))
 
 
-def _frames_at(row: Row, shape: Shape) -> int:
-    return row.frames if row.frames == 1 else int(row.frames / row.fps * shape.fps + 0.5)
+def _frames_at(row: Row, fps: float) -> int:
+    """How many frames a clip has at another rate, to the nearest one."""
+    return row.frames if row.frames == 1 else int(row.seconds * fps + 0.5)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from yozora.artifact import content_hash
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
@@ -20,7 +24,13 @@ from yozora.latents.store import Shards
 from yozora.models.vae import Codec
 from yozora.video import fit
 
-SHARD = 512
+VERSION = 1  # to be raised when what is stored beside a clip changes, such as the facts of state.py
+SHARD = 512  # clips a file: what a killed run has to do again at most
+BATCH = 16  # clips encoded at once
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+Progress = Callable[[int, int], None]  # done, total
 
 
 @dataclass(frozen=True)
@@ -46,76 +56,116 @@ def buckets(
     codec_id: str,
     shapes: Sequence[Shape],
     split: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> list[Bucket]:
-    """The buckets of ``split``, encoding what is not cached yet. Raises YozoraError, naming the filter that took them, when
-    no clip is left."""
+    """The buckets of ``split``, encoding what is not cached yet.
+
+    ``codec_id`` is the content hash of the codec's weights; ``progress`` is told of each shape's clips.
+    Raises YozoraError, naming the filter that took them, when no clip is left.
+    """
     groups: dict[Shape, list[Row]] = {}
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     rows = corpus.rows(split=split)
     for row in rows:
         place = bucket_of(row, shapes)
         if isinstance(place, str):
-            reasons[place] = reasons.get(place, 0) + 1
+            reasons[place] += 1
         else:
             groups.setdefault(place, []).append(row)
     if not groups:
-        why = "; ".join(f"{n} x {reason}" for reason, n in sorted(reasons.items(), key=lambda r: -r[1])[:3])
+        why = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
         raise YozoraError(
             f"{corpus.path} gives 0 batches: of {len(rows)} clips of split '{split}' none fits a bucket"
             + (f" ({why})." if why else ".")
             + f" `yozora corpus check {corpus.path}` shows what it holds."
         )
     made = []
-    for shape, members in sorted(groups.items(), key=lambda g: g[0]):
-        folder = corpus.path / "latents" / f"{codec_id[:16]}-{shape.width}x{shape.height}x{shape.frames}@{shape.fps:g}"
-        shards = Shards(folder)
+    for shape, members in sorted(groups.items(), key=lambda group: group[0]):
+        shards = Shards(latents_folder(corpus, codec_id, shape))
         _fill(shards, corpus, codec, shape, members, progress)
         made.append(Bucket(shape, tuple(members), shards))
     return made
 
 
-def clip_tensor(frames: np.ndarray, shape: Shape) -> Tensor:
+def latents_folder(corpus: Corpus, codec_id: str, shape: Shape) -> Path:
+    """Where a corpus keeps the latents of a codec and shape."""
+    size = f"{shape.width}x{shape.height}x{shape.frames}@{shape.fps:g}"
+    return corpus.path / "latents" / f"v{VERSION}-{codec_id[:16]}-{size}"
+
+
+def text_folder(corpus: Corpus, encoder: str) -> Path:
+    """Where a corpus keeps the token states of a text encoder; one in a directory is known by its content."""
+    name = encoder.replace("/", "--")
+    if Path(encoder).is_dir():
+        name = f"{Path(encoder).resolve().name}-{content_hash(encoder)[:16]}"
+    return corpus.path / "text" / name
+
+
+def clip_tensor(frames: NDArray[np.uint8], shape: Shape) -> Tensor:
     """uint8 [T, H, W, 3] -> [3, T, H, W] in [-1, 1] at the bucket's size; resized and padded."""
     pixels, _ = fit(frames[: shape.frames], (shape.width, shape.height))
-    if len(pixels) < shape.frames:  # rounding of frame rates may cost the last frame
-        pixels = np.concatenate([pixels, np.repeat(pixels[-1:], shape.frames - len(pixels), axis=0)])
+    if (short := shape.frames - len(pixels)) > 0:  # rounding of rates may cost the last frame
+        pixels = np.concatenate([pixels, np.repeat(pixels[-1:], short, axis=0)])
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2))).float() / 127.5 - 1
 
 
 @torch.no_grad()
 def _fill(
-    shards: Shards, corpus: Corpus, codec: Codec, shape: Shape, rows: Sequence[Row], progress: Callable[[int, int], None]
+    shards: Shards,
+    corpus: Corpus,
+    codec: Codec,
+    shape: Shape,
+    rows: Sequence[Row],
+    progress: Progress,
 ) -> None:
+    """Encodes the rows that have no entry and writes a file for every few hundred of them."""
     missing = set(shards.missing(row.id for row in rows))
     todo = [row for row in rows if row.id in missing]
+    parts = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
 
-    def load(row: Row) -> Tensor:
-        return clip_tensor(corpus.read(row, fps=None if row.frames == 1 else shape.fps).frames, shape)
+    def load(part: Sequence[Row]) -> Tensor:
+        return torch.stack([_pixels(corpus, row, shape) for row in part])
 
+    latents: list[Tensor] = []
+    encoded: list[Row] = []
+    for number, (part, x) in enumerate(zip(parts, _ahead(load, parts), strict=True), 1):
+        with torch.autocast("cpu", torch.bfloat16):
+            latents.append(codec.encode(x).bfloat16())
+        encoded += part
+        if len(encoded) >= SHARD or number == len(parts):
+            facts = _states(encoded, shape)
+            shards.append([row.id for row in encoded], {"latents": torch.cat(latents), **facts})
+            latents, encoded = [], []
+        progress(min(number * BATCH, len(todo)), len(todo))
+
+
+def _pixels(corpus: Corpus, row: Row, shape: Shape) -> Tensor:
+    clip = corpus.read(row, fps=None if row.frames == 1 else shape.fps)
+    return clip_tensor(clip.frames, shape)
+
+
+def _states(rows: Sequence[Row], shape: Shape) -> dict[str, Tensor]:
+    """State maps of ``rows`` and whether they are known; zeros where they are not."""
+    maps = [state_map(row.labels, shape.grid) if _as_it_was(row, shape) else None for row in rows]
+    empty = np.zeros((*shape.grid, STATE), np.float16)
+    return {
+        "state": torch.from_numpy(np.stack([empty if m is None else m for m in maps])),
+        "known": torch.tensor([m is not None for m in maps]),
+    }
+
+
+def _as_it_was(row: Row, shape: Shape) -> bool:
+    """Whether the clip's frames and places are the bucket's: a record's truth is of its own frames, without bars."""
+    return row.fps == shape.fps and row.width * shape.height == row.height * shape.width
+
+
+def _ahead(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """make(item) for every item, in order; a thread makes the next one while this one is used."""
+    coming: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(1) as pool:
-        for start in range(0, len(todo), SHARD):
-            part = todo[start : start + SHARD]
-            latents = []
-            clips = list(range(0, len(part), 16))
-            ahead = pool.submit(lambda p=part: torch.stack([load(r) for r in p[:16]]))
-            for k in clips:
-                x = ahead.result()
-                ahead = pool.submit(lambda p=part, k=k: torch.stack([load(r) for r in p[k + 16 : k + 32]] or [torch.zeros(1)]))
-                with torch.autocast("cpu", torch.bfloat16):
-                    latents.append(codec.encode(x).bfloat16())
-                progress(start + min(k + 16, len(part)), len(todo))
-            states = [state_map(row.labels, shape.grid) for row in part]
-            empty = np.zeros((*shape.grid, STATE), np.float16)
-            shards.append(
-                [row.id for row in part],
-                {
-                    "latents": torch.cat(latents),
-                    "state": torch.from_numpy(np.stack([empty if s is None else s for s in states])),
-                    "known": torch.tensor([s is not None for s in states]),
-                },
-            )
-
-
-def text_folder(corpus: Corpus, encoder: str) -> Path:
-    return corpus.path / "text" / encoder.replace("/", "--")
+        for item in items:
+            coming.append(pool.submit(make, item))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        for future in coming:
+            yield future.result()

@@ -14,47 +14,69 @@ from numpy.typing import NDArray
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
 SHAPES = ("ball", "square", "triangle", "star", "ring")
-STATE = 1 + len(COLOURS) + len(SHAPES) + 2 + 4  # presence, colour, shape, velocity, offset at the first and last frame
+NAMES = len(COLOURS) + len(SHAPES)
+# presence, colour and shape, velocity (x, y), offset at the token's first frame (x, y) and at its last
+STATE = 1 + NAMES + 2 + 4
+
+Floats = NDArray[np.float64]
 
 
 def state_map(labels: Mapping[str, Any], grid: tuple[int, int, int]) -> NDArray[np.float16] | None:
     """[t, h, w, STATE] for a clip of the world with a still camera, None for every other clip.
 
-    A token's presence of a body is 1 where its centre lies inside the body and falls to 0 over one cell; the other facts are
-    weighted with it. Offsets are from the token's centre to the body's, in cells; velocity in heights per second.
+    A token's presence of a body is 1 where its centre lies inside the body and falls to 0 over one cell; the other
+    facts are weighted with it. Where bodies overlap, the one that is present most counts. Offsets are from the token's
+    centre to the body's, in cells; velocity (at the token's last frame) in heights per second. ``labels`` hold the
+    truth at the latent grid's own frame rate, and the grid covers the clip's whole picture.
     """
     scene, truth = labels.get("scene"), labels.get("truth")
     if scene is None or truth is None or scene["camera"]["motion"] != "still":
         return None
-    t, h, w = grid
-    cell = 1.0 / h
+    first, last = _frames_of(grid[0])
     position, velocity = np.asarray(truth["position"], float), np.asarray(truth["velocity"], float)
-    first = np.array([0, *range(1, 4 * (t - 1) + 1, 4)])  # frames of each latent frame: 0, 1-4, 5-8, ...
-    last = np.array([0, *range(4, 4 * (t - 1) + 1, 4)])
     if position.shape[1] <= last[-1]:
         return None
-    ys, xs = (np.arange(h) + 0.5) * cell, (np.arange(w) + 0.5) * cell
-    out = np.zeros((t, h, w, STATE))
-    for number, body in enumerate(scene["bodies"]):
-        start, end = position[number, first], position[number, last]
-        middle = (start + end) / 2
-        dx, dy = xs[None, None, :] - middle[:, None, None, 0], ys[None, :, None] - middle[:, None, None, 1]
-        presence = np.clip(1.5 - (np.hypot(dx, dy) - body["radius"]) / cell, 0, 1)[..., None]
-        names = np.zeros(len(COLOURS) + len(SHAPES))
-        if body["colour"] in COLOURS:
-            names[COLOURS.index(body["colour"])] = 1
-        if body["shape"] in SHAPES:
-            names[len(COLOURS) + SHAPES.index(body["shape"])] = 1
-        moves = np.broadcast_to(velocity[number, last][:, None, None, :], (t, h, w, 2))
-        offsets = [(at[:, None, None, k] - centre) / cell for at in (start, end) for k, centre in enumerate((xs[None, None, :], ys[None, :, None]))]
-        facts = np.concatenate(
-            [
-                np.ones((t, h, w, 1)),
-                np.broadcast_to(names, (t, h, w, len(names))),
-                moves,
-                np.stack([np.broadcast_to(o, (t, h, w)) for o in offsets], axis=-1),
-            ],
-            axis=-1,
-        )
-        out = np.where(presence > out[..., :1], presence * facts, out)
+    out = np.zeros((*grid, STATE))
+    for body, at, speed in zip(scene["bodies"], position, velocity, strict=True):
+        facts = _facts(body, at[first], at[last], speed[last], grid)
+        out = np.where(facts[..., :1] > out[..., :1], facts, out)
     return out.astype(np.float16)
+
+
+def _frames_of(t: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and the last frame [t] of each latent frame: 0, then 1-4, 5-8, ..."""
+    last = 4 * np.arange(t)
+    return np.maximum(last - 3, 0), last
+
+
+def _facts(
+    body: Mapping[str, Any],
+    start: Floats,
+    end: Floats,
+    velocity: Floats,
+    grid: tuple[int, int, int],
+) -> Floats:
+    """What every token knows of one body, [t, h, w, STATE]; start, end and velocity [t, 2]."""
+    _, h, w = grid
+    cell = 1.0 / h
+    ys, xs = np.meshgrid((np.arange(h) + 0.5) * cell, (np.arange(w) + 0.5) * cell, indexing="ij")
+    centre = np.stack([xs, ys], axis=-1)  # [h, w, 2]
+    middle = (start + end) / 2
+    distance = np.linalg.norm(centre - middle[:, None, None], axis=-1)  # [t, h, w]
+    presence = np.clip(1.5 - (distance - body["radius"]) / cell, 0, 1)[..., None]
+
+    names = np.zeros(NAMES)
+    if body["colour"] in COLOURS:
+        names[COLOURS.index(body["colour"])] = 1
+    if body["shape"] in SHAPES:
+        names[len(COLOURS) + SHAPES.index(body["shape"])] = 1
+    parts = [
+        np.ones(1),
+        names,
+        velocity[:, None, None],
+        (start[:, None, None] - centre) / cell,
+        (end[:, None, None] - centre) / cell,
+    ]
+    return presence * np.concatenate(
+        [np.broadcast_to(p, (*grid, p.shape[-1])) for p in parts], axis=-1
+    )

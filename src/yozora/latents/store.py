@@ -1,10 +1,11 @@
 """Latents and text states on disk: made once, found again by what they were made from.
 
-    CORPUS/latents/<codec>-<shape>/NNNNN.safetensors    latents of some hundred clips, ids in the header
-    CORPUS/text/<encoder>/NNNNN.safetensors             token states of some thousand captions, hashes in the header
+    CORPUS/latents/<version>-<codec>-<shape>/<name>.safetensors    latents of some hundred clips
+    CORPUS/text/<encoder>/<name>.safetensors                       token states of some thousand captions
 
-Keys are content hashes (of the clip's file and of the codec's weights; of the caption and the encoder's name), so a
-changed clip, codec or caption can never meet a stale entry.
+Keys are content hashes (of the clip's frames and of the codec's weights; of the caption and the encoder), so a changed
+clip, codec or caption can never meet a stale entry. A file's header lists its keys and its name is their hash: files
+that two processes write at once never take each other's place, unless they hold the same.
 """
 
 from __future__ import annotations
@@ -16,38 +17,55 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from yozora.artifact import json_hash
 from yozora.checkpoint import save_weights
+from yozora.errors import YozoraError
+
+CAPTIONS = 2048  # captions a file
+BATCH = 64  # captions encoded at once
 
 
 class Shards:
-    """Append-only safetensors files of equally named tensors; an entry is found by its key and read from the mapped file."""
+    """Append-only safetensors files of equally named tensors.
+
+    An entry is found by its key and read from the mapped file, so a cache may be larger than memory.
+    Raises YozoraError when a file is damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.files: list[Any] = []
-        self.place: dict[str, tuple[int, int]] = {}
-        for path in sorted(folder.glob("[0-9]*.safetensors")):
+        self.place: dict[str, tuple[int, int]] = {}  # key -> file, row
+        for path in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._open(path)
 
     def _open(self, path: Path) -> None:
-        file = safe_open(path, framework="pt").__enter__()  # stays mapped as long as we live
-        for row, key in enumerate(json.loads(json.loads(file.metadata()["config"])["keys"])):
-            self.place[key] = (len(self.files), row)
+        try:
+            file = safe_open(path, framework="pt").__enter__()  # stays mapped as long as we live
+            keys = json.loads(json.loads(file.metadata()["config"])["keys"])
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise YozoraError(
+                f"{path} is damaged ({error}); delete it, and what it held is made again."
+            ) from error
+        self.place |= {key: (len(self.files), row) for row, key in enumerate(keys)}
         self.files.append(file)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of ``keys`` that have no entry, each once, in their order."""
         return [key for key in dict.fromkeys(keys) if key not in self.place]
 
     def append(self, keys: Sequence[str], tensors: dict[str, Tensor]) -> None:
-        path = self.folder / f"{len(self.files):05d}.safetensors"
+        """Writes one file, complete or not at all: row i of every tensor belongs to ``keys[i]``."""
+        path = self.folder / f"{json_hash(list(keys))[:16]}.safetensors"
         save_weights(path, tensors, config={"keys": json.dumps(list(keys))})
         self._open(path)
 
     def tensor(self, key: str, name: str) -> Tensor:
+        """The row of tensor ``name`` that belongs to ``key``."""
         file, row = self.place[key]
         value: Tensor = self.files[file].get_slice(name)[row]
         return value
@@ -61,27 +79,33 @@ class Shards:
 
 
 def caption_key(caption: str) -> str:
+    """96 bits of the caption's SHA-256, in hex."""
     return hashlib.sha256(caption.encode()).hexdigest()[:24]
 
 
 class TextCache:
-    """Token states of captions. ``encode`` maps sentences to one [L, E] tensor each."""
+    """Token states of captions."""
 
     def __init__(self, folder: Path) -> None:
         self.shards = Shards(folder)
 
     def missing(self, captions: Iterable[str]) -> bool:
+        """Whether any caption is still to be encoded."""
         return bool(self.shards.missing(caption_key(c) for c in captions))
 
     def fill(
-        self, captions: Iterable[str], encode: Callable[[Sequence[str]], list[Tensor]], progress: Callable[[int, int], None]
+        self,
+        captions: Iterable[str],
+        encode: Callable[[Sequence[str]], list[Tensor]],
+        progress: Callable[[int, int], None],
     ) -> None:
-        """Encodes the captions that are not there yet."""
+        """Encodes the captions that are not there yet; ``encode`` gives one [L, E] tensor each."""
         wanted = {caption_key(c): c for c in captions}
-        missing = sorted(self.shards.missing(wanted), key=lambda k: (len(wanted[k]), k))  # equal lengths: little padding
-        for start in range(0, len(missing), 2048):
-            keys = missing[start : start + 2048]
-            states = [s for part in chunks(keys, 64) for s in encode([wanted[k] for k in part])]
+        # Captions of about equal length are encoded together, which takes little padding.
+        missing = sorted(self.shards.missing(wanted), key=lambda k: (len(wanted[k]), k))
+        for start in range(0, len(missing), CAPTIONS):
+            keys = missing[start : start + CAPTIONS]
+            states = [s for part in chunks(keys, BATCH) for s in encode([wanted[k] for k in part])]
             ends = torch.tensor([0, *(len(s) for s in states)]).cumsum(0)
             self.shards.append(keys, {"states": torch.cat(states), "offsets": ends})
             progress(start + len(keys), len(missing))
@@ -92,5 +116,6 @@ class TextCache:
 
 
 def chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """``items`` in parts of ``size``, the last perhaps shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

