@@ -142,7 +142,7 @@ class Orientation:
 
 
 # AVFrameSideDataType. PyAV 18 refuses to list side data it cannot name (EXIF, LCEVC, view ids), and frees the metadata
-# of an ICC profile twice, which crashes at a later garbage collection: so all but the display matrix is taken off first.
+# of an ICC profile twice, which crashes at a later garbage collection: all but the display matrix is taken off first.
 DISPLAY_MATRIX = 6
 OTHER_SIDE_DATA = tuple(number for number in range(32) if number != DISPLAY_MATRIX)
 
