@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,20 +17,40 @@ from yozora import condition, flow
 from yozora.artifact import json_hash
 from yozora.checkpoint import config_of, save_weights
 from yozora.errors import YozoraError
-from yozora.latents.encode import Bucket
 from yozora.latents.buckets import Shape
+from yozora.latents.encode import Bucket
 from yozora.latents.store import TextCache
 from yozora.models.dit import DiT, DiTConfig, Text
+from yozora.models.precision import autocast
 from yozora.models.text import pad
 from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
 from yozora.training.optim import MuonAdamW, warmup_stable_decay
-from yozora.training.state import Log, latest_state, load_state, save_state, step_rng, torch_rng
+from yozora.training.state import (
+    Log,
+    Parts,
+    open_run,
+    read_log,
+    require_finite,
+    save_state,
+    step_rng,
+    torch_rng,
+)
 
 Watch = Callable[[dict[str, Any]], None]
-MIX = condition.Mix(
-    {"text": 0.64, "image": 0.08, "prefix": 0.08, "suffix": 0.06, "ends": 0.06, "keyframes": 0.02, "patches": 0.03, "region": 0.03}
-)
+Row = Any  # a corpus's row; this room knows it through its bucket alone
+NANO_SHAPES = (Shape(17, 64, 112, 8.0), Shape(1, 64, 112, 8.0))
+MIX = {
+    "text": 0.64,
+    "image": 0.08,
+    "prefix": 0.08,
+    "suffix": 0.06,
+    "ends": 0.06,
+    "keyframes": 0.02,
+    "patches": 0.03,
+    "region": 0.03,
+}
+COLLAPSED = 0.3  # of the best motion energy so far: previews below stand still
 
 
 @dataclass(frozen=True)
@@ -43,10 +63,10 @@ class ModelRecipe:
     """
 
     name: str
-    config: DiTConfig = DiTConfig()
+    config: DiTConfig = field(default_factory=DiTConfig)
     text: str = "minilm"
-    shapes: tuple[Shape, ...] = (Shape(17, 64, 112, 8.0), Shape(1, 64, 112, 8.0))
-    mix: condition.Mix = field(default_factory=lambda: MIX)
+    shapes: tuple[Shape, ...] = NANO_SHAPES
+    mix: condition.Mix = field(default_factory=lambda: condition.Mix(MIX))
     batch: int = 32
     steps: int = 2000
     lr: float = 1.5e-3
@@ -66,8 +86,9 @@ class ModelRecipe:
 
 
 class Batch(NamedTuple):
-    """One step's data: latents [B, Z, t, h, w], text, facts [B, 3], known tokens and noise levels [B, t, h, w], drift-free
-    noise, state targets [B, t, h, w, S] and whether each clip has them [B]; tasks by name."""
+    """One step's data: latents [B, Z, t, h, w], text, facts [B, 3] (see models/dit.py), known tokens and noise levels
+    [B, t, h, w], noise shaped as the latents, state targets [B, t, h, w, S] and whether each clip has them [B]; the
+    name of each clip's task."""
 
     latents: Tensor
     text: Text
@@ -82,44 +103,68 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """Something to run beside training: ``run(network, step)`` every ``every`` steps, on the averaged weights; what it returns
-    is logged. A value named ``motion_energy`` is watched: when it collapses, the log and the caller are warned."""
+    """Something to run beside training: ``run(network, step)`` every ``every`` steps, on the averaged weights; what it
+    returns is logged. A value named ``motion_energy`` is watched: when it collapses, log and caller are warned."""
 
     every: int
     run: Callable[[DiT, int], Mapping[str, float]]
 
 
 class Draws:
-    """Batches as a pure function of the step."""
+    """Batches as a pure function of the step. Raises YozoraError when there are no clips."""
 
     def __init__(self, recipe: ModelRecipe, buckets: Sequence[Bucket], texts: TextCache) -> None:
         self.recipe, self.texts = recipe, texts
         self.groups = [
-            (bucket, [r for r in bucket.rows if r.kind == "world"], [r for r in bucket.rows if r.kind != "world"])
+            (
+                bucket,
+                [row for row in bucket.rows if row.kind == "world"],
+                [row for row in bucket.rows if row.kind != "world"],
+            )
             for bucket in buckets
+            if bucket.rows
         ]
-        self.weights = np.array([self._weight(world, real) for _, world, real in self.groups])
+        if not self.groups:
+            raise YozoraError(
+                "There are 0 batches: no bucket holds a clip; `yozora corpus check` shows what the corpus holds."
+            )
+        weights = np.array([self._weight(world, real) for _, world, real in self.groups])
+        self.weights = weights / weights.sum()
 
-    def _weight(self, world: Sequence[Any], real: Sequence[Any]) -> float:
-        # Footage counts as if it were real_share of the corpus, whatever its number, so a few stills do not fill batches.
+    def _weight(self, world: Sequence[Row], real: Sequence[Row]) -> float:
+        # Footage counts as real_share of the corpus, whatever its number, so that a few stills do not fill batches.
         worlds = sum(len(w) for _, w, _ in self.groups)
         reals = sum(len(r) for _, _, r in self.groups)
         share = 1.0 if not worlds else self.recipe.real_share
         return (1 - share) * len(world) / max(1, worlds) + share * len(real) / max(1, reals)
 
-    def batch(self, step: int, steps: int, size: int | None = None, task: str | None = None) -> Batch:
+    def _rows(
+        self, world: Sequence[Row], real: Sequence[Row], size: int, rng: np.random.Generator
+    ) -> list[Row]:
+        share = 1.0 if not world else 0.0 if not real else self.recipe.real_share
+        count = int(size * share + rng.random())
+        rows = [real[i] for i in spread(len(real), count, rng)] if count else []
+        return rows + (
+            [world[i] for i in spread(len(world), size - count, rng)] if size > count else []
+        )
+
+    def _caption(self, row: Row, rng: np.random.Generator) -> str:
+        if rng.random() < self.recipe.drop_text or not row.captions:
+            return ""
+        return str(rng.choice(row.captions))
+
+    def batch(
+        self, step: int, steps: int, size: int | None = None, task: str | None = None
+    ) -> Batch:
+        """The batch of ``step`` of ``steps``; ``size`` and ``task`` replace the recipe's batch and mix."""
         r = self.recipe
         rng = step_rng(r.seed, step, stream=7)
         size = size or r.batch
-        bucket, world, real = self.groups[int(rng.choice(len(self.groups), p=self.weights / self.weights.sum()))]
-        share = 1.0 if not world else 0.0 if not real else r.real_share
-        count = int(size * share + rng.random())
-        rows = [real[i] for i in spread(len(real), count, rng)] if count else []
-        rows += [world[i] for i in spread(len(world), size - count, rng)] if size > count else []
-
+        bucket, world, real = self.groups[int(rng.choice(len(self.groups), p=self.weights))]
+        rows = self._rows(world, real, size, rng)
         latents = torch.stack([bucket.latent(row).float() for row in rows])
         states = [bucket.state(row) for row in rows]
-        captions = ["" if rng.random() < r.drop_text else str(rng.choice(row.captions)) for row in rows]
+        captions = [self._caption(row, rng) for row in rows]
         text = Text(*pad([self.texts.states(c) for c in captions]))
         shape = bucket.shape
         facts = torch.tensor([[shape.fps, shape.frames / shape.fps, 0.0]]).expand(size, 3)
@@ -128,7 +173,11 @@ class Draws:
         known = torch.from_numpy(np.stack([condition.draw(t, shape.grid, rng) for t in tasks]))
         generator = torch_rng(rng)
         sigma = flow.draw_sigma(size, generator, mean=r.sigma_mean, std=r.sigma_std)
-        drift = torch.rand(size, generator=generator) * r.mix.drift * (torch.rand(size, generator=generator) < 0.5)
+        drift = (
+            torch.rand(size, generator=generator)
+            * r.mix.drift
+            * (torch.rand(size, generator=generator) < 0.5)
+        )
         noise = torch.randn(latents.shape, generator=generator)
         return Batch(
             latents,
@@ -146,13 +195,49 @@ class Draws:
 def losses(network: DiT, batch: Batch) -> tuple[Tensor, Tensor]:
     """(flow loss per clip [B], state loss per clip [B]; clips without known state count 0)."""
     x = flow.add_noise(batch.latents, batch.noise, batch.sigma)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(x.device):
         v, state = network(x, batch.sigma, batch.text, batch.facts)
     per_clip = flow.loss(v, batch.latents, batch.noise, ~batch.known)
     if state is None:
         return per_clip, torch.zeros_like(per_clip)
     error = (state.float() - batch.state).square().flatten(1).mean(1)
     return per_clip, error * batch.has_state
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What training changes: the network, its optimiser, and the average of its weights."""
+
+    network: DiT
+    optimizer: MuonAdamW
+    ema: Ema
+
+    @classmethod
+    def new(cls, recipe: ModelRecipe, start_from: Mapping[str, Tensor] | None) -> Learner:
+        torch.manual_seed(recipe.seed)
+        network = DiT(recipe.config)
+        if start_from is not None:
+            try:
+                network.load_state_dict(start_from)
+            except RuntimeError as error:
+                raise YozoraError(
+                    f"The weights to go on from do not fit recipe '{recipe.name}': {error}"
+                ) from error
+        optimizer = MuonAdamW(network, network.blocks, recipe.lr, recipe.weight_decay)
+        return cls(network, optimizer, Ema(network, recipe.ema))
+
+    def parts(self) -> dict[str, Mapping[str, Tensor]]:
+        """A checkpoint's content."""
+        return {
+            "weights": self.network.state_dict(),
+            "ema": self.ema.weights,
+            "optimizer": self.optimizer.tensors(),
+        }
+
+    def restore(self, parts: Parts) -> None:
+        self.network.load_state_dict(parts["weights"])
+        self.ema.load(parts["ema"])
+        self.optimizer.restore(parts["optimizer"])
 
 
 def train(
@@ -172,112 +257,106 @@ def train(
 ) -> Path:
     """Trains a transformer and writes ``out/dit.safetensors`` (averaged weights); returns its path.
 
-    Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to go on
-    from; ``resume`` goes on from the newest checkpoint in ``out``, bit for bit. Raises YozoraError when the loss is not finite;
-    the last good checkpoint stays.
+    Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to
+    go on from; ``resume`` goes on from the newest checkpoint in ``out``, bit for bit. Raises YozoraError when there
+    are no clips, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = steps or recipe.steps
-    recipe_id = json_hash(asdict(recipe))
     draws = Draws(recipe, buckets, texts)
-    torch.manual_seed(recipe.seed)
-    network = DiT(recipe.config)
-    if start_from is not None:
-        network.load_state_dict(start_from)
-    optimizer = MuonAdamW(network, network.blocks, recipe.lr, recipe.weight_decay)
-    ema = Ema(network, recipe.ema)
-    out.mkdir(parents=True, exist_ok=True)
-    begun = latest_state(out)
-    first = 0
-    if begun is not None and not resume:
-        raise YozoraError(f"{out} already holds a run; go on with --resume or choose another --out.")
-    if begun is not None:
-        first, parts = load_state(begun, recipe_id)
-        network.load_state_dict(parts["weights"])
-        ema.load(parts["ema"])
-        optimizer.restore(parts["optimizer"])
-
-    def checkpoint(step: int) -> None:
-        parts = {"weights": network.state_dict(), "ema": ema.weights, "optimizer": optimizer.tensors()}
-        save_state(out, step, parts, {"recipe": recipe_id})
-
-    log = Log(out, first)
+    facts = {"recipe": json_hash(asdict(recipe))}
+    done, parts = open_run(out, facts["recipe"], resume=resume)
+    learner = Learner.new(recipe, start_from if parts is None else None)
+    if parts is not None:
+        learner.restore(parts)
+    network, optimizer, ema = learner.network, learner.optimizer, learner.ema
     held_out = fixed_batches(recipe, validation, texts)
     began = saved = time.monotonic()
     waited = 0.0
-    strongest = 0.0
-    step = first
-    batches = prefetch(lambda s: draws.batch(s, last), range(first, last))
-    for step in range(first, last):
-        asked = time.monotonic()
-        batch = next(batches)
-        waited += time.monotonic() - asked
+    batches = prefetch(lambda step: draws.batch(step, last), range(done, last))
+    with Log(out, done) as log, closing(batches):
+        for step in range(done, last):
+            asked = time.monotonic()
+            batch = next(batches)
+            waited += time.monotonic() - asked
 
-        per_clip, state = losses(network, batch)
-        loss = per_clip.mean() + recipe.state_weight * state.mean()
-        if not math.isfinite(loss.item()):
-            raise YozoraError(
-                f"The loss is not finite at step {step}; {latest_state(out)} holds the last good weights. "
-                "Lower the learning rate (--set lr=...) and resume from there."
+            per_clip, state = losses(network, batch)
+            loss = per_clip.mean() + recipe.state_weight * state.mean()
+            require_finite(out, step, loss=loss.item())
+            if asked - saved > 60 * recipe.checkpoint_minutes:  # their loss has proven the weights
+                save_state(out, step, learner.parts(), facts)
+                saved = asked
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+            require_finite(out, step, gradient=norm.item())
+            optimizer.step(
+                warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay)
             )
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimizer.step(warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay))
-        ema.update(network, step)
+            ema.update(network, step)
+            done = step + 1
 
-        now = time.monotonic()
-        report: dict[str, Any] = {"loss": per_clip.mean().item(), "state_loss": state.mean().item(), "gradient": norm.item()}
-        if held_out and (step + 1) % recipe.validate_every == 0:
-            report |= validate(network, ema, held_out)
-        if probe is not None and (step + 1) % probe.every == 0:
-            with averaged(network, ema):
-                found = dict(probe.run(network, step + 1))
-            report |= found
-            strongest = max(strongest, found.get("motion_energy", 0.0))
-            if found.get("motion_energy", strongest) < 0.3 * strongest:
-                report["warning"] = "motion energy of the previews has collapsed to under a third of its best"
-        log.write(step + 1, report)
-        watch({"step": step + 1, "steps": last, "clips": len(batch.tasks), "waited": waited, **report})
-        finished = minutes is not None and now - began > 60 * minutes
-        if finished or now - saved > 60 * recipe.checkpoint_minutes:
-            checkpoint(step + 1)
-            saved = now
-        if finished:
-            break
-    batches.close()
-    log.close()
-    checkpoint(step + 1)
-    facts = {"recipe": asdict(recipe), "steps": step + 1, **(provenance or {})}
-    weights = {**network.state_dict(), **ema.weights}
-    config = {**config_of(recipe.config), "text_encoder": recipe.text, "shapes": [asdict(s) for s in recipe.shapes]}
-    save_weights(out / "dit.safetensors", weights, config=config, provenance=facts)
-    return out / "dit.safetensors"
+            report: dict[str, Any] = {
+                "loss": per_clip.mean().item(),
+                "state_loss": state.mean().item(),
+                "gradient": norm.item(),
+            }
+            if held_out and done % recipe.validate_every == 0:
+                report |= validate(network, ema, held_out)
+            if probe is not None and done % probe.every == 0:
+                report |= preview(probe, network, ema, done, out)
+            log.write(done, report)
+            watch(
+                {"step": done, "steps": last, "clips": len(batch.tasks), "waited": waited, **report}
+            )
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                break
+    save_state(out, done, learner.parts(), facts)
+    return write_model(recipe, learner, done, provenance or {}, out / "dit.safetensors")
 
 
-class averaged:  # noqa: N801 (reads as a statement: with averaged(network, ema))
-    """The network with its averaged weights for the length of a ``with`` block."""
+def write_model(
+    recipe: ModelRecipe, learner: Learner, steps: int, provenance: Mapping[str, Any], path: Path
+) -> Path:
+    """Writes the averaged weights and all that sampling has to know of them."""
+    config = {
+        **config_of(recipe.config),
+        "text_encoder": recipe.text,
+        "shapes": [asdict(s) for s in recipe.shapes],
+    }
+    facts = {"recipe": asdict(recipe), "steps": steps, **provenance}
+    weights = {**learner.network.state_dict(), **learner.ema.weights}
+    save_weights(path, weights, config=config, provenance=facts)
+    return path
 
-    def __init__(self, network: DiT, ema: Ema) -> None:
-        self.network, self.ema = network, ema
 
-    def __enter__(self) -> DiT:
-        self.trained = {name: p.detach().clone() for name, p in self.network.named_parameters()}
-        self.network.load_state_dict(self.ema.weights, strict=False)
-        return self.network
-
-    def __exit__(self, *_: object) -> None:
-        self.network.load_state_dict(self.trained, strict=False)
-
-
-def fixed_batches(recipe: ModelRecipe, validation: Sequence[Bucket], texts: TextCache) -> list[Batch]:
-    """One batch per task with noise that is the same at every validation: losses a task at a time, comparable over a run."""
-    if not validation:
+def fixed_batches(
+    recipe: ModelRecipe, validation: Sequence[Bucket], texts: TextCache
+) -> list[Batch]:
+    """One batch per task with noise that is the same at every validation: losses a task at a time, comparable over a
+    run. Videos where there are any, since stills know few tasks; nothing without validation clips."""
+    held_out = [bucket for bucket in validation if bucket.rows]
+    if not held_out:
         return []
-    draws = Draws(recipe, [b for b in validation if b.shape.frames > 1] or list(validation), texts)
-    return [draws.batch(10**9 + n, 1, min(32, recipe.batch), task) for n, task in enumerate(recipe.mix.weights)]
+    videos = [bucket for bucket in held_out if bucket.shape.frames > 1]
+    draws = Draws(recipe, videos or held_out, texts)
+    size = min(32, recipe.batch)
+    return [draws.batch(10**9 + n, 1, size, task) for n, task in enumerate(recipe.mix.weights)]
 
 
 @torch.no_grad()
 def validate(network: DiT, ema: Ema, batches: Sequence[Batch]) -> dict[str, float]:
     """Mean loss of the averaged weights for each task."""
-    with averaged(network, ema):
+    with ema.applied(network):
         return {f"validation_{b.tasks[0]}": losses(network, b)[0].mean().item() for b in batches}
+
+
+def preview(probe: Probe, network: DiT, ema: Ema, step: int, run: Path) -> dict[str, Any]:
+    """What the probe finds, with a warning when the previews' motion has collapsed since the best in the run's log."""
+    with ema.applied(network):
+        found: dict[str, Any] = dict(probe.run(network, step))
+    if "motion_energy" in found:
+        best = max((line.get("motion_energy", 0.0) for line in read_log(run)), default=0.0)
+        if found["motion_energy"] < COLLAPSED * best:
+            found["warning"] = (
+                "motion energy of the previews has collapsed to under a third of its best"
+            )
+    return found

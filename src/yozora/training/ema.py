@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,20 @@ class Ema:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = list(self.weights.values()), [p for _, p in module.named_parameters()]
+        ours = list(self.weights.values())
+        theirs: list[Tensor] = [p for _, p in module.named_parameters()]
         torch._foreach_lerp_(ours, theirs, 1 - decay)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items():
             self.weights[name].copy_(tensor)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """``module`` has the averaged weights for the length of a ``with`` block."""
+        trained = {name: p.detach().clone() for name, p in module.named_parameters()}
+        module.load_state_dict(self.weights, strict=False)
+        try:
+            yield
+        finally:
+            module.load_state_dict(trained, strict=False)

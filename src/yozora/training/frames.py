@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -16,41 +16,25 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
-def prefetch(make: Callable[[int], Item], steps: range, depth: int = 4) -> Iterator[Item]:
+def prefetch(
+    make: Callable[[int], Item], steps: range, depth: int = 4
+) -> Generator[Item, None, None]:
     """Yields make(step) for every step, in order, computed by one background thread up to ``depth`` ahead.
 
-    An exception in ``make`` is raised here; leaving the loop early stops the thread.
+    An exception in ``make`` is raised here; closing the generator stops the thread.
     """
-    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put((item, error), timeout=0.2)
-            except queue.Full:
-                continue
-
-    def work() -> None:
+    ahead: deque[Future[Item]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         try:
             for step in steps:
-                if stop.is_set():
-                    return
-                put(make(step), None)
-        except BaseException as error:  # handed over to the loop, which raises it
-            put(None, error)
-
-    thread = threading.Thread(target=work, daemon=True, name="prefetch")
-    thread.start()
-    try:
-        for _ in steps:
-            item, error = ready.get()
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
+                ahead.append(pool.submit(make, step))
+                if len(ahead) > depth:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def whole(frames: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -76,8 +60,8 @@ def augmented(frames: NDArray[np.uint8], size: tuple[int, int], rng: np.random.G
 
 
 def busy_crop(x: Tensor, side: int, patch: int, rng: np.random.Generator) -> Tensor:
-    """[3, T, H, W] -> [3, T, side * patch, side * patch] around a patch drawn by its variance: plain ground, most of many
-    frames, is learned from few examples. Clips that are smaller stay whole."""
+    """[3, T, H, W] -> [3, T, side * patch, side * patch] around a patch drawn by its variance:
+    plain ground, most of many frames, is learned from few examples. Clips that are smaller stay whole."""
     variance = x.unflatten(2, (-1, patch)).unflatten(4, (-1, patch)).var(dim=(0, 1, 3, 5))
     h, w = variance.shape
     weight = (variance + 0.02 * variance.mean() + 1e-6).flatten().double().numpy()
@@ -97,12 +81,6 @@ def _resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _to_model(x: Tensor) -> Tensor:
     return (x / 127.5 - 1).transpose(0, 1).contiguous()
-
-
-def to_frames(x: Tensor) -> NDArray[np.uint8]:
-    """[3, T, H, W] in [-1, 1] -> uint8 [T, H, W, 3]."""
-    pixels = ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(1, 2, 3, 0).contiguous().numpy()
 
 
 def spread(count: int, amount: int, rng: np.random.Generator) -> Sequence[int]:

@@ -25,20 +25,30 @@ def set_lr_factor(optimizer: torch.optim.Optimizer, factor: float) -> None:
 class MuonAdamW:
     """Muon for the blocks' matrices, AdamW for the rest, behind one optimiser's interface.
 
-    Muon (momentum, then the nearest orthogonal matrix; kellerjordan.github.io/posts/muon) takes the two-dimensional weights
-    of ``blocks``; embeddings, projections in and out, biases and gains stay with AdamW. Updates are scaled to AdamW's
-    root mean square (arXiv 2502.16982), so one learning rate serves both.
+    Muon (momentum, then the nearest orthogonal matrix; kellerjordan.github.io/posts/muon) takes the
+    two-dimensional weights of ``blocks``; embeddings, projections in and out, biases and gains stay with AdamW.
+    Updates are scaled to AdamW's root mean square (arXiv 2502.16982), so one learning rate serves both.
     """
 
-    def __init__(self, module: nn.Module, blocks: nn.Module, lr: float, weight_decay: float) -> None:
-        matrices = [p for name, p in blocks.named_parameters() if p.ndim == 2 and not name.endswith("table")]
+    def __init__(
+        self, module: nn.Module, blocks: nn.Module, lr: float, weight_decay: float
+    ) -> None:
+        matrices = [
+            p for name, p in blocks.named_parameters() if p.ndim == 2 and not name.endswith("table")
+        ]
         chosen = {id(p) for p in matrices}
         others = [p for p in module.parameters() if id(p) not in chosen]
         self.parts = {
             "muon": torch.optim.Muon(
-                matrices, lr=lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+                matrices,
+                lr=lr,
+                weight_decay=weight_decay,
+                momentum=0.95,
+                adjust_lr_fn="match_rms_adamw",
             ),
-            "adamw": torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+            "adamw": torch.optim.AdamW(
+                others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+            ),
         }
         self.lr = lr
 
@@ -51,18 +61,30 @@ class MuonAdamW:
             part.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {f"{n}.{k}": v for n, part in self.parts.items() for k, v in optimizer_tensors(part).items()}
+        return {
+            f"{n}.{k}": v
+            for n, part in self.parts.items()
+            for k, v in optimizer_tensors(part).items()
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         for name, part in self.parts.items():
-            own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            own = {
+                k.removeprefix(f"{name}."): v
+                for k, v in tensors.items()
+                if k.startswith(f"{name}.")
+            }
             restore_optimizer(part, own)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as named tensors: "<parameter index>.<name>"."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(v) for i, values in state.items() for name, v in values.items()}
+    return {
+        f"{i}.{name}": torch.as_tensor(v)
+        for i, values in state.items()
+        for name, v in values.items()
+    }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -70,4 +92,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

@@ -28,23 +28,37 @@ class Prepared:
 
 
 def prepare(
-    recipe: ModelRecipe, corpus: Corpus, codec: Codec, codec_path: Path, progress: Progress = lambda what, done, total: None
+    recipe: ModelRecipe,
+    corpus: Corpus,
+    codec: Codec,
+    codec_path: Path,
+    progress: Progress = lambda what, done, total: None,
 ) -> Prepared:
     """Encodes what is not cached yet. Raises YozoraError when no clip fits the recipe's shapes."""
     codec_id = content_hash(codec_path)
-    train = buckets(corpus, codec, codec_id, recipe.shapes, "train", lambda d, t: progress("latents", d, t))
+
+    def encoded(split: str) -> list[Bucket]:
+        return buckets(
+            corpus, codec, codec_id, recipe.shapes, split, lambda d, t: progress("latents", d, t)
+        )
+
+    train = encoded("train")
     try:
-        validation = buckets(corpus, codec, codec_id, recipe.shapes, "validation", lambda d, t: progress("latents", d, t))
-    except YozoraError:
+        validation = encoded("validation")
+    except YozoraError:  # no clip to validate with
         validation = []
     return Prepared(train, validation, prepare_text(recipe.text, corpus, progress))
 
 
-def prepare_text(encoder: str, corpus: Corpus, progress: Progress = lambda what, done, total: None) -> TextCache:
+def prepare_text(
+    encoder: str, corpus: Corpus, progress: Progress = lambda what, done, total: None
+) -> TextCache:
     """The states of all captions of the training and validation splits, and of the empty one."""
     cache = TextCache(text_folder(corpus, encoder))
-    captions = [c for split in ("train", "validation") for row in corpus.rows(split=split) for c in row.captions]
-    wanted = ["", *captions]
+    rows = [*corpus.rows(split="train"), *corpus.rows(split="validation")]
+    wanted = ["", *(caption for row in rows for caption in row.captions)]
     if cache.missing(wanted):
-        cache.fill(wanted, TextEncoder(encoder), lambda done, total: progress("captions", done, total))
+        cache.fill(
+            wanted, TextEncoder(encoder), lambda done, total: progress("captions", done, total)
+        )
     return cache

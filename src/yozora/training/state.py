@@ -7,6 +7,7 @@ its step; nothing else has to be saved for a resumed run to be bit-identical.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yozora.artifact import building
+from yozora.artifact import building, write_atomic
 from yozora.checkpoint import load_weights, save_weights
 from yozora.errors import YozoraError
 
 KEEP = 2  # checkpoints of a run that stay on disk
+
+Parts = dict[str, dict[str, Tensor]]  # what a checkpoint holds: file name -> its tensors
 
 
 def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:
@@ -29,7 +32,28 @@ def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:
 
 
 def torch_rng(rng: np.random.Generator) -> torch.Generator:
+    """A generator for tensors, seeded by the next number of ``rng``."""
     return torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def open_run(run: Path, recipe_id: str, *, resume: bool) -> tuple[int, Parts | None]:
+    """Makes the run's directory; returns its newest checkpoint's step and parts, or (0, None) when there is none.
+
+    Raises YozoraError when there is one and ``resume`` was not asked for, or another recipe wrote it.
+    """
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+    for left in (run / "checkpoints").glob(
+        ".*"
+    ):  # hidden: a killed process was writing or removing it
+        shutil.rmtree(left, ignore_errors=True)
+    newest = latest_state(run)
+    if newest is None:
+        return 0, None
+    if not resume:
+        raise YozoraError(
+            f"{run} already holds a run; go on with --resume or choose another --out."
+        )
+    return load_state(newest, recipe_id)
 
 
 def save_state(
@@ -42,18 +66,24 @@ def save_state(
             for name, tensors in parts.items():
                 save_weights(folder / f"{name}.safetensors", tensors)
             (folder / "state.json").write_text(json.dumps({"step": step, **facts}))
-    for old in sorted((run / "checkpoints").glob("[0-9]*"))[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in checkpoints(run)[:-KEEP]:
+        hidden = old.rename(old.with_name(f".{old.name}"))  # half removed is never visible either
+        shutil.rmtree(hidden, ignore_errors=True)
     return final
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("[0-9]*"))
 
 
 def latest_state(run: Path) -> Path | None:
     """The newest complete checkpoint of a run, or None."""
-    found = sorted((run / "checkpoints").glob("[0-9]*"))
+    found = checkpoints(run)
     return found[-1] if found else None
 
 
-def load_state(checkpoint: Path, recipe_id: str) -> tuple[int, dict[str, dict[str, Tensor]]]:
+def load_state(checkpoint: Path, recipe_id: str) -> tuple[int, Parts]:
     """Returns (step, parts). Raises YozoraError when the checkpoint belongs to another recipe."""
     facts = json.loads((checkpoint / "state.json").read_text())
     if facts.get("recipe") != recipe_id:
@@ -65,32 +95,49 @@ def load_state(checkpoint: Path, recipe_id: str) -> tuple[int, dict[str, dict[st
     return int(facts["step"]), parts
 
 
+def require_finite(run: Path, step: int, **values: float) -> None:
+    """Raises YozoraError, naming the last good checkpoint, when one of ``values`` is not a finite number."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            good = latest_state(run)
+            raise YozoraError(
+                f"The {name} is not finite at step {step}; "
+                + (
+                    f"{good} holds the last good weights: "
+                    if good
+                    else "there is no checkpoint yet: "
+                )
+                + "lower the learning rate (--set lr=...) and start anew from there."
+            )
+
+
 class Log:
-    """log.jsonl, one object a step, and TensorBoard events beside it when tensorboard is installed."""
+    """log.jsonl, one object a step, and TensorBoard events beside it when tensorboard is installed.
+
+    Lines after ``step`` are dropped: they were written after the checkpoint that the run resumes from.
+    """
 
     def __init__(self, run: Path, step: int) -> None:
         self.path = run / "log.jsonl"
         kept = [line for line in read_log(run) if line["step"] <= step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = self.path.open("a")
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            self.events = None
-        else:
-            self.events = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        self.events = _events(run / "tensorboard", step)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         self.file.write(json.dumps({"step": step, **values}) + "\n")
         self.file.flush()
         for name, value in values.items():
             if self.events is not None and isinstance(value, int | float):
-                self.events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self.events.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.file.close()
         if self.events is not None:
-            self.events.close()  # type: ignore[no-untyped-call]
+            self.events.close()
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -103,3 +150,12 @@ def read_log(run: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
+
+
+def _events(folder: Path, step: int) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,34 +18,42 @@ from yozora.checkpoint import save_weights
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
+from yozora.models.precision import autocast
 from yozora.models.vae import PATCH, PATCH_VALUES, Codec, CodecConfig, to_patches
 from yozora.training.ema import Ema
 from yozora.training.frames import augmented, busy_crop, prefetch, spread, whole
-from yozora.training.optim import optimizer_tensors, restore_optimizer, set_lr_factor, warmup_stable_decay
+from yozora.training.optim import (
+    optimizer_tensors,
+    restore_optimizer,
+    set_lr_factor,
+    warmup_stable_decay,
+)
 from yozora.training.state import (
     Log,
-    latest_state,
-    load_state,
+    Parts,
+    open_run,
+    require_finite,
     save_state,
     step_rng,
     torch_rng,
 )
 
 Watch = Callable[[dict[str, Any]], None]
-PCA_STREAM, TRAIN_STREAM, STATISTICS_STREAM = 0, 1, 2
+PCA_STREAM, TRAIN_STREAM, STATISTICS_STREAM, NOISE_STREAM = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class CodecRecipe:
     """Everything that determines a codec besides the corpus.
 
-    Training sees crops of ``crop`` patches a side (see frames.busy_crop). ``real_share`` of every batch is footage (the corpus's own share when it lacks one of both). The latents'
-    stored scale is std ** ``whiten``: 1 would make every channel equally loud, 0 leaves the pixels' own metric,
-    where a channel is as loud as what it does to the picture.
+    Training sees crops of ``crop`` patches a side (see frames.busy_crop). ``real_share`` of every batch is footage (all
+    or nothing where the corpus has but one of both). ``latent_noise`` is added to raw latents, whose scale is about 1.
+    The latents' stored scale is std ** ``whiten``: 1 would make every channel equally loud, 0 leaves the pixels' own
+    metric, where a channel is as loud as what it does to the picture.
     """
 
     name: str
-    config: CodecConfig = CodecConfig()
+    config: CodecConfig = field(default_factory=CodecConfig)
     size: tuple[int, int] = (112, 64)
     frames: int = 17
     fps: float = 8.0
@@ -70,7 +79,8 @@ class FrameSource:
 
     def __init__(self, corpus: Corpus, recipe: CodecRecipe, split: str) -> None:
         self.corpus, self.recipe, self.split = corpus, recipe, split
-        rows = [row for row in corpus.rows(split=split) if row.frames / row.fps * recipe.fps >= recipe.frames - 0.5]
+        wanted = recipe.frames - 0.5  # half a frame is a matter of rounding
+        rows = [row for row in corpus.rows(split=split) if row.seconds * recipe.fps >= wanted]
         self.world = [row for row in rows if row.kind == "world"]
         self.real = [row for row in rows if row.kind != "world"]
         if not rows:
@@ -80,25 +90,32 @@ class FrameSource:
             )
 
     def batch(self, stream: int, step: int, size: int | None = None, crop: bool = False) -> Tensor:
+        """``size`` clips (default the recipe's batch), whole or cropped where they are busy."""
         rng = step_rng(self.recipe.seed, step, stream)
         size = size or self.recipe.batch
         share = 0.0 if not self.real else 1.0 if not self.world else self.recipe.real_share
         real = int(size * share + rng.random())
         rows = [self.real[i] for i in spread(len(self.real), real, rng)] if real else []
-        rows += [self.world[i] for i in spread(len(self.world), size - real, rng)] if size > real else []
+        if size > real:
+            rows += [self.world[i] for i in spread(len(self.world), size - real, rng)]
         clips = [self.clip(row, rng) for row in rows]
         if crop:
             clips = [busy_crop(x, self.recipe.crop, PATCH, rng) for x in clips]
         return torch.stack(clips)
 
-    def clip(self, row: Row, rng: Any = None) -> Tensor:
+    def clip(self, row: Row, rng: np.random.Generator | None = None) -> Tensor:
+        """[3, T, H, W] in [-1, 1]; footage is augmented when there is an ``rng``."""
         frames = self.corpus.read(row, fps=self.recipe.fps).frames[: self.recipe.frames]
+        if missing := self.recipe.frames - len(frames):
+            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
         if rng is None or row.kind == "world":
             return whole(frames, self.recipe.size)
         return augmented(frames, self.recipe.size, rng)
 
 
-def fit_pca(source: FrameSource, config: CodecConfig, watch: Watch) -> tuple[Tensor, Tensor, Tensor]:
+def fit_pca(
+    source: FrameSource, config: CodecConfig, watch: Watch
+) -> tuple[Tensor, Tensor, Tensor]:
     """(mean [3072], components [Z, 3072], their standard deviations [Z]) of the training patches."""
     total, outer, count = torch.zeros(PATCH_VALUES), torch.zeros(PATCH_VALUES, PATCH_VALUES), 0
     batches = max(1, source.recipe.pca_clips // 32)
@@ -115,8 +132,8 @@ def fit_pca(source: FrameSource, config: CodecConfig, watch: Watch) -> tuple[Ten
 
 
 def reconstruction_loss(y: Tensor, x: Tensor) -> Tensor:
-    """Mean over clips of the root of the squared error: between the squared error, which hears only busy clips, and its
-    logarithm (the mean PSNR), which hears only plain ones. [B, 3, T, H, W] -> scalar."""
+    """Mean over clips of the root of the squared error: between the squared error, which hears only busy clips, and
+    its logarithm (the mean PSNR), which hears only plain ones. [B, 3, T, H, W] -> scalar."""
     error = (y.float() - x).square().flatten(1).mean(1)
     return (error + 1e-6).sqrt().mean()
 
@@ -125,6 +142,57 @@ def psnr(y: Tensor, x: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB per clip, [B, 3, T, H, W] in [-1, 1] -> [B]."""
     error = ((y.float() - x) / 2).square().flatten(1).mean(1)
     return -10 * torch.log10(error + 1e-12)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What training changes: the codec, its optimiser, and the average of its weights."""
+
+    codec: Codec
+    optimizer: torch.optim.Optimizer
+    ema: Ema
+
+    @classmethod
+    def new(cls, recipe: CodecRecipe, source: FrameSource, watch: Watch) -> Learner:
+        """At its start: the principal components and a residual path that does nothing yet."""
+        learner = cls.blank(recipe)
+        learner.codec.start_from_pca(*fit_pca(source, recipe.config, watch))
+        learner.ema.load(dict(learner.codec.named_parameters()))
+        return learner
+
+    @classmethod
+    def resumed(cls, recipe: CodecRecipe, parts: Parts) -> Learner:
+        """Where a checkpoint left off."""
+        learner = cls.blank(recipe)
+        learner.codec.load_state_dict(parts["weights"])
+        learner.ema.load(parts["ema"])
+        restore_optimizer(learner.optimizer, parts["optimizer"])
+        return learner
+
+    @classmethod
+    def blank(cls, recipe: CodecRecipe) -> Learner:
+        torch.manual_seed(recipe.seed)
+        codec = Codec(recipe.config)
+        linear = [*codec.linear_in.parameters(), *codec.linear_out.parameters()]
+        others = [*codec.encoder.parameters(), *codec.decoder.parameters()]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": others, "lr": recipe.lr, "base_lr": recipe.lr},
+                {"params": linear, "lr": recipe.linear_lr, "base_lr": recipe.linear_lr},
+            ],
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+            fused=True,
+        )
+        return cls(codec, optimizer, Ema(codec, recipe.ema))
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """A checkpoint's content."""
+        return {
+            "weights": self.codec.state_dict(),
+            "ema": self.ema.weights,
+            "optimizer": optimizer_tensors(self.optimizer),
+        }
 
 
 def train(
@@ -137,90 +205,68 @@ def train(
     steps: int | None = None,
     watch: Watch = lambda report: None,
 ) -> Path:
-    """Trains a codec and writes ``out/codec.safetensors`` (EMA weights); returns its path.
+    """Trains a codec and writes ``out/codec.safetensors`` (averaged weights); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``resume`` goes on from the
     newest checkpoint in ``out``, bit for bit as if the run had not been interrupted. Raises YozoraError when the
-    corpus has no usable clip or the loss is not finite.
+    corpus has no usable clip, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = steps or recipe.steps
-    recipe_id = json_hash(asdict(recipe))
     source = FrameSource(corpus, recipe, "train")
-    torch.manual_seed(recipe.seed)
-    codec = Codec(recipe.config)
-    linear = [*codec.linear_in.parameters(), *codec.linear_out.parameters()]
-    others = [p for p in codec.parameters() if all(p is not q for q in linear)]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": others, "lr": recipe.lr, "base_lr": recipe.lr},
-            {"params": linear, "lr": recipe.linear_lr, "base_lr": recipe.linear_lr},
-        ],
-        betas=(0.9, 0.98),
-        weight_decay=0.0,
-        fused=True,
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    begun = latest_state(out)
-    start = 0
-    if begun is not None and not resume:
-        raise YozoraError(f"{out} already holds a run; go on with --resume or choose another --out.")
-    if begun is None:
-        codec.start_from_pca(*fit_pca(source, recipe.config, watch))
-        ema = Ema(codec, recipe.ema)
-    else:
-        start, parts = load_state(begun, recipe_id)
-        codec.load_state_dict(parts["weights"])
-        ema = Ema(codec, recipe.ema)
-        ema.load(parts["ema"])
-        restore_optimizer(optimizer, parts["optimizer"])
-
-    def checkpoint(step: int) -> None:
-        parts = {"weights": codec.state_dict(), "ema": ema.weights, "optimizer": optimizer_tensors(optimizer)}
-        save_state(out, step, parts, {"recipe": recipe_id})
-
-    log = Log(out, start)
+    facts = {"recipe": json_hash(asdict(recipe))}
+    done, parts = open_run(out, facts["recipe"], resume=resume)
+    learner = Learner.resumed(recipe, parts) if parts else Learner.new(recipe, source, watch)
+    codec, optimizer, ema = learner.codec, learner.optimizer, learner.ema
     held_out = validation_batch(corpus, recipe)
     began = saved = time.monotonic()
-    step = start
-    for step, x in enumerate(prefetch(lambda s: source.batch(TRAIN_STREAM, s, crop=True), range(start, last)), start):
-        set_lr_factor(optimizer, warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay))
-        generator = torch_rng(step_rng(recipe.seed, step, 3))
-        with torch.autocast("cpu", torch.bfloat16):
-            z = codec.encode_raw(x)
-            noise = torch.randn(z.shape, generator=generator)
-            y = codec.decode_raw(z + recipe.latent_noise * noise)
-        loss = reconstruction_loss(y, x)
-        if not math.isfinite(loss.item()):
-            raise YozoraError(
-                f"The codec's loss is not finite at step {step}; {latest_state(out)} holds the last good weights. "
-                "Lower the learning rate (--set lr=...) and resume from there."
-            )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        ema.update(codec, step)
+    batches = prefetch(lambda step: source.batch(TRAIN_STREAM, step, crop=True), range(done, last))
+    with Log(out, done) as log, closing(batches):
+        for step, x in enumerate(batches, done):
+            factor = warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay)
+            set_lr_factor(optimizer, factor)
+            y = with_noise(codec, x, recipe, step)
+            loss = reconstruction_loss(y, x)
+            require_finite(out, step, loss=loss.item())
+            now = time.monotonic()
+            if now - saved > 60 * recipe.checkpoint_minutes:  # their loss has proven the weights
+                save_state(out, step, learner.parts(), facts)
+                saved = now
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            require_finite(out, step, gradient=norm.item())
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            ema.update(codec, step)
+            done = step + 1
 
-        report = {"loss": loss.item(), "psnr": psnr(y.detach(), x).mean().item()}
-        if (step + 1) % recipe.validate_every == 0 and held_out is not None:
-            report["validation_psnr"] = validate(codec, ema, held_out)
-        log.write(step + 1, report)
-        watch({"phase": "train", "step": step + 1, "steps": last, "clips": len(x), **report})
-        now = time.monotonic()
-        finished = minutes is not None and now - began > 60 * minutes
-        if finished or now - saved > 60 * recipe.checkpoint_minutes:
-            checkpoint(step + 1)
-            saved = now
-        if finished:
-            break
-    log.close()
-    checkpoint(step + 1)
+            report = {"loss": loss.item(), "psnr": psnr(y.detach(), x).mean().item()}
+            if done % recipe.validate_every == 0 and held_out is not None:
+                report["validation_psnr"] = validate(codec, ema, held_out)
+            log.write(done, report)
+            watch({"phase": "train", "step": done, "steps": last, "clips": len(x), **report})
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                break
+    save_state(out, done, learner.parts(), facts)
     codec.load_state_dict({**codec.state_dict(), **ema.weights})
     store_statistics(codec, source, recipe)
-    provenance = {"recipe": asdict(recipe), "steps": step + 1, "corpus": corpus.identity()}
-    config = {**asdict(recipe.config), "size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
-    save_weights(out / "codec.safetensors", codec.state_dict(), config=config, provenance=provenance)
+    provenance = {"recipe": asdict(recipe), "steps": done, "corpus": corpus.identity()}
+    shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
+    save_weights(
+        out / "codec.safetensors",
+        codec.state_dict(),
+        config={**asdict(recipe.config), **shape},
+        provenance=provenance,
+    )
     return out / "codec.safetensors"
+
+
+def with_noise(codec: Codec, x: Tensor, recipe: CodecRecipe, step: int) -> Tensor:
+    """Encodes and decodes, with a little noise on the latents, as the transformer's will have. Shaped as ``x``."""
+    generator = torch_rng(step_rng(recipe.seed, step, NOISE_STREAM))
+    with autocast(x.device):
+        z = codec.encode_raw(x)
+        noise = torch.randn(z.shape, generator=generator)
+        return codec.decode_raw(z + recipe.latent_noise * noise)
 
 
 def validation_batch(corpus: Corpus, recipe: CodecRecipe) -> Tensor | None:
@@ -235,12 +281,9 @@ def validation_batch(corpus: Corpus, recipe: CodecRecipe) -> Tensor | None:
 @torch.no_grad()
 def validate(codec: Codec, ema: Ema, x: Tensor) -> float:
     """Mean PSNR in dB of the averaged weights."""
-    trained = {name: p.detach().clone() for name, p in codec.named_parameters()}
-    codec.load_state_dict({**codec.state_dict(), **ema.weights})
-    with torch.autocast("cpu", torch.bfloat16):
-        value = torch.cat([psnr(codec.decode_raw(codec.encode_raw(part)), part) for part in x.split(8)]).mean().item()
-    codec.load_state_dict({**codec.state_dict(), **trained})
-    return value
+    with ema.applied(codec), autocast(x.device):
+        parts = [psnr(codec.decode_raw(codec.encode_raw(part)), part) for part in x.split(8)]
+    return torch.cat(parts).mean().item()
 
 
 @torch.no_grad()
@@ -248,6 +291,6 @@ def store_statistics(codec: Codec, source: FrameSource, recipe: CodecRecipe) -> 
     """Measures mean and scale of the raw latents over 512 training clips and stores them in the codec."""
     latents = []
     for x in prefetch(lambda step: source.batch(STATISTICS_STREAM, step, 32), range(16)):
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(x.device):
             latents.append(codec.encode_raw(x).float())
     codec.set_statistics(torch.cat(latents), recipe.whiten)
