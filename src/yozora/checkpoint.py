@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from yozora.artifact import scratch, sync
 from yozora.errors import YozoraError
 
 
@@ -29,7 +29,11 @@ def save_weights(
     provenance: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Writes ``tensors`` to ``path``, complete or not at all. ``dtype`` converts floating-point tensors."""
+    """Writes ``tensors`` to ``path``, complete or not at all.
+
+    ``config`` and ``provenance`` are JSON; ``dtype`` converts floating-point tensors. Raises YozoraError when the file
+    cannot be written.
+    """
     header = {"config": json.dumps(config or {}), "provenance": json.dumps(provenance or {})}
     flat = {}
     for name, tensor in tensors.items():
@@ -37,11 +41,14 @@ def save_weights(
         if dtype is not None and converted.is_floating_point():
             converted = converted.to(dtype)
         flat[name] = converted.contiguous()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(flat, temporary, metadata=header)
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with scratch(path.parent, path.name) as folder:
+        part = folder / path.name
+        try:
+            save_file(flat, part, metadata=header)
+            sync(part)
+            part.replace(path)
+        except (SafetensorError, OSError) as error:
+            raise YozoraError(f"{path} cannot be written: {error}.") from error
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
@@ -50,11 +57,16 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        config, provenance = (json.loads(header.get(key, "{}")) for key in ("config", "provenance"))
     except FileNotFoundError as error:
-        raise YozoraError(f"There are no weights at {path}; name a model directory that holds them.") from error
-    except (SafetensorError, OSError) as error:
-        raise YozoraError(f"The weights in {path} cannot be read ({error}); copy or train them again.") from error
-    return tensors, json.loads(header.get("config", "{}")), json.loads(header.get("provenance", "{}"))
+        raise YozoraError(
+            f"There are no weights at {path}; name a model directory that holds them."
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise YozoraError(
+            f"The weights in {path} cannot be read ({error}); copy or train them again."
+        ) from error
+    return tensors, config, provenance
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
@@ -62,7 +74,8 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) ->
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
-        raise YozoraError(f"The weights in {origin} do not fit this model: {error}") from error
+        reason = " ".join(str(error).split())
+        raise YozoraError(f"The weights in {origin} do not fit this model: {reason}") from error
 
 
 def config_of(config: Any) -> dict[str, Any]:

@@ -25,9 +25,12 @@ TASKS = ("text", "image", "prefix", "suffix", "ends", "keyframes", "patches", "r
 
 @dataclass(frozen=True)
 class Mix:
-    """How often training poses each task. Weights of tasks grow from ``text`` alone to the whole mix over the first
-    ``ramp`` share of a run; known tokens get noise up to ``drift`` (so that sampling forgives errors in what it is
-    given and a film extended many times does not drift)."""
+    """How often training poses each task, and how much noise known tokens get.
+
+    Weights of tasks grow from ``text`` alone to the whole mix over the first ``ramp`` share of a run. Known tokens get
+    noise up to the level ``drift``, so that sampling forgives errors in what it is given and a film that is extended
+    many times does not drift. Raises YozoraError for unknown tasks and for weights that say nothing.
+    """
 
     weights: Mapping[str, float]
     ramp: float = 0.1
@@ -35,17 +38,25 @@ class Mix:
 
     def __post_init__(self) -> None:
         if unknown := set(self.weights) - set(TASKS):
-            raise YozoraError(f"Unknown task {sorted(unknown)[0]!r} in the mix; tasks are {', '.join(TASKS)}.")
+            raise _unknown(min(unknown))
+        weights = list(self.weights.values())
+        if not all(np.isfinite(w) and w >= 0 for w in weights) or not sum(weights) > 0:
+            raise YozoraError(
+                f"The mix's weights {dict(self.weights)} are no shares: none may be negative, one has to be above 0."
+            )
 
     def draw(self, rng: np.random.Generator, progress: float) -> str:
         """A task's name; ``progress`` in [0, 1] is how far the run has come."""
         names = list(self.weights)
         ramp = min(1.0, progress / self.ramp) if self.ramp else 1.0
         weights = np.array([self.weights[n] * (1.0 if n == "text" else ramp) for n in names])
+        if not weights.any():  # the ramp starts at text, which this mix does not have
+            weights = np.array([self.weights[n] for n in names])
         return str(rng.choice(names, p=weights / weights.sum()))
 
 
 def nothing(grid: Grid) -> Known:
+    """The map of text-to-video."""
     return np.zeros(grid, dtype=bool)
 
 
@@ -57,9 +68,14 @@ def frames(grid: Grid, known: list[int]) -> Known:
 
 
 def draw(task: str, grid: Grid, rng: np.random.Generator) -> Known:
-    """A random map of ``task`` with at least one token left to make. Tasks that need several latent frames give
-    text's map (nothing known) on a grid of one."""
-    t, h, w = grid
+    """A random map of ``task`` with at least one token left to make.
+
+    Tasks that need several latent frames give text's map (nothing known) on a grid of one. Raises YozoraError for an
+    unknown task.
+    """
+    if task not in TASKS:
+        raise _unknown(task)
+    t = grid[0]
     if task == "patches":
         mask: Known = rng.random(grid) < rng.uniform(0.1, 0.7)
         return mask if not mask.all() else nothing(grid)
@@ -80,24 +96,29 @@ def draw(task: str, grid: Grid, rng: np.random.Generator) -> Known:
         head = int(rng.integers(1, t - 1))
         tail = int(rng.integers(1, t - head))
         return frames(grid, [*range(head), *range(t - tail, t)])
-    if task == "keyframes":
-        return frames(grid, [int(i) for i in rng.choice(t, length, replace=False)])
-    raise YozoraError(f"Unknown task {task!r}; tasks are {', '.join(TASKS)}.")
+    return frames(grid, [int(i) for i in rng.choice(t, length, replace=False)])  # keyframes
+
+
+def _unknown(task: str) -> YozoraError:
+    return YozoraError(f"There is no task '{task}'; tasks are {', '.join(TASKS)}.")
 
 
 def _region(grid: Grid, rng: np.random.Generator) -> Known:
     """A box in space through all time is made anew (inpainting) or kept (outpainting)."""
-    t, h, w = grid
-    bh, bw = int(rng.integers(1, h + 1)), int(rng.integers(1, w + 1))
-    top, left = int(rng.integers(h - bh + 1)), int(rng.integers(w - bw + 1))
+    _, h, w = grid
+    height, width = int(rng.integers(1, h + 1)), int(rng.integers(1, w + 1))
+    top, left = int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))
     box = nothing(grid)
-    box[:, top : top + bh, left : left + bw] = True
+    box[:, top : top + height, left : left + width] = True
     known = box if rng.random() < 0.5 else ~box
     return known if not known.all() else nothing(grid)
 
 
 def noise_levels(known: Tensor, sigma: Tensor, drift: Tensor | float = 0.0) -> Tensor:
-    """Noise per token: ``sigma`` [B] where ``known`` [B, t, h, w] is False, ``drift`` (never above sigma) where True."""
-    s = sigma.view(-1, 1, 1, 1).expand(known.shape)
-    d = torch.as_tensor(drift, dtype=s.dtype).view(-1, 1, 1, 1).expand(known.shape)
-    return torch.where(known, torch.minimum(d, s), s)
+    """Noise levels [B, t, h, w]: ``sigma`` [B] where ``known`` [B, t, h, w] is False, ``drift`` where it is True.
+
+    ``drift`` is a number or one a clip [B]; it never exceeds sigma.
+    """
+    made = sigma.view(-1, 1, 1, 1).expand(known.shape)
+    given = torch.as_tensor(drift, dtype=sigma.dtype, device=sigma.device).view(-1, 1, 1, 1)
+    return torch.where(known, torch.minimum(given, made), made)

@@ -1,14 +1,15 @@
 """Complete runs as plain functions: everything that determines a codec or a model besides the corpus.
 
-    yozora train codec nano --corpus DIR --out runs/codec
-    yozora train model nano --corpus DIR --codec runs/codec/codec.safetensors --out runs/nano
+yozora train codec nano --corpus DIR --out runs/codec
+yozora train model nano --corpus DIR --codec runs/codec/codec.safetensors --out runs/nano
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from yozora.errors import YozoraError
@@ -20,6 +21,7 @@ from yozora.training.dit import ModelRecipe
 from yozora.training.vae import CodecRecipe
 
 AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, ModelRecipe)
+FROM_ZERO = {"seed", "state", "warmup"}  # whole numbers that may be 0; all others count from 1
 
 
 def nano_codec() -> CodecRecipe:
@@ -29,8 +31,20 @@ def nano_codec() -> CodecRecipe:
 
 def debug_codec() -> CodecRecipe:
     """Trains in seconds; for tests and for looking at every part."""
-    config = CodecConfig(latent=16, channels=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1))
-    return CodecRecipe("debug", config, size=(32, 32), frames=9, batch=4, steps=20, pca_clips=8, warmup=2, validate_every=10)
+    config = CodecConfig(
+        latent=16, channels=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1)
+    )
+    return CodecRecipe(
+        "debug",
+        config,
+        size=(32, 32),
+        frames=9,
+        batch=4,
+        steps=20,
+        pca_clips=8,
+        warmup=2,
+        validate_every=10,
+    )
 
 
 def nano() -> ModelRecipe:
@@ -54,7 +68,9 @@ def debug() -> ModelRecipe:
     """Trains in seconds; for tests and for looking at every part."""
     config = DiTConfig(latent=16, width=32, depth=2, heads=2, state=STATE, state_block=1)
     shapes = (Shape(9, 32, 32, 8.0), Shape(1, 32, 32, 8.0))
-    return ModelRecipe("debug", config, shapes=shapes, batch=4, steps=20, warmup=2, validate_every=10)
+    return ModelRecipe(
+        "debug", config, shapes=shapes, batch=4, steps=20, warmup=2, validate_every=10
+    )
 
 
 CODECS = {"nano": nano_codec, "debug": debug_codec}
@@ -62,52 +78,109 @@ MODELS = {"nano": nano, "small": small, "base": base, "debug": debug}
 
 
 def codec_recipe(name: str, settings: Mapping[str, str] | None = None) -> CodecRecipe:
-    """The codec recipe of that name with ``key=value`` settings applied. Raises YozoraError for unknown names."""
-    return override(_lookup(CODECS, name)(), settings or {})
+    """The codec recipe of that name with ``key=value`` settings applied.
+
+    Raises YozoraError for an unknown name, as :func:`override` does, and for a size that has no whole patches.
+    """
+    recipe = override(_named(CODECS, name), settings or {})
+    width, height = recipe.size
+    Shape(recipe.frames, height, width, recipe.fps)
+    return recipe
 
 
 def model_recipe(name: str, settings: Mapping[str, str] | None = None) -> ModelRecipe:
-    """The model recipe of that name with ``key=value`` settings applied. Raises YozoraError for unknown names."""
-    return override(_lookup(MODELS, name)(), settings or {})
+    """The model recipe of that name with ``key=value`` settings applied.
+
+    Raises YozoraError for an unknown name, and as :func:`override` does.
+    """
+    return override(_named(MODELS, name), settings or {})
 
 
 def override(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:
     """Fields changed by name, as in {"lr": "1e-3", "config.width": "128"}; values are read as JSON, else as text.
 
+    All are changed at once, so that a width and a number of heads that only fit each other can be given in any order.
     Raises YozoraError when a field does not exist or its value has the wrong type.
     """
-    for key, text in settings.items():
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        recipe = _replace(recipe, key.split("."), value, key)
-    return recipe
+    changed: AnyRecipe = _changed(recipe, settings)
+    return changed
 
 
-def _lookup(recipes: Mapping[str, Any], name: str) -> Any:
+def _named(recipes: Mapping[str, Callable[[], AnyRecipe]], name: str) -> AnyRecipe:
     if name not in recipes:
         raise YozoraError(f"There is no recipe '{name}'; recipes are {', '.join(recipes)}.")
-    return recipes[name]
+    return recipes[name]()
 
 
-def _replace(target: Any, path: list[str], value: Any, key: str) -> Any:
-    name, *rest = path
-    if name not in {f.name for f in dataclasses.fields(target)}:
-        known = ", ".join(f.name for f in dataclasses.fields(target))
-        raise YozoraError(f"--set {key}: there is no setting '{name}' here; settings are {known}.")
-    old = getattr(target, name)
-    if rest:
-        if not dataclasses.is_dataclass(old):
-            raise YozoraError(f"--set {key}: '{name}' is a value, it has no settings of its own.")
-        return dataclasses.replace(target, **{name: _replace(old, rest, value, key)})
-    if isinstance(old, bool) != isinstance(value, bool) or not isinstance(value, _accepted(old)):
-        raise YozoraError(f"--set {key}: {value!r} is not of the type of {old!r}.")
-    fitted = tuple(value) if isinstance(old, tuple) else float(value) if isinstance(old, float) else value
-    return dataclasses.replace(target, **{name: fitted})
+def _changed(target: Any, settings: Mapping[str, str], above: str = "") -> Any:
+    """A dataclass with some fields changed; ``above`` is its own place in the recipe, as in "config."."""
+    known = [field.name for field in dataclasses.fields(target)]
+    grouped: dict[str, dict[str, str]] = {}
+    for key, text in settings.items():
+        name, _, below = key.partition(".")
+        grouped.setdefault(name, {})[below] = text
+    values = {}
+    for name, inner in grouped.items():
+        key = above + name
+        if name not in known:
+            raise _refused(key, f"there is no such setting; settings here are {', '.join(known)}")
+        old = getattr(target, name)
+        if dataclasses.is_dataclass(old):
+            if "" in inner:
+                raise _refused(key, f"it has settings of its own, such as {key}.{_first(old)}")
+            values[name] = _changed(old, inner, key + ".")
+        elif list(inner) != [""]:
+            raise _refused(key, "it is a value and has no settings of its own")
+        else:
+            values[name] = _fitted(old, _read(inner[""]), key)
+    return dataclasses.replace(target, **values)
 
 
-def _accepted(old: Any) -> tuple[type, ...]:
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _fitted(old: Any, value: Any, key: str) -> Any:
+    """``value`` in the type of ``old``, which it replaces."""
+    if isinstance(old, tuple):
+        return _fitted_tuple(old, value, key)
+    accepted = (int, float) if isinstance(old, float) else type(old)
+    if isinstance(value, bool) != isinstance(old, bool) or not isinstance(value, accepted):
+        raise _refused(key, f"{value!r} is not of the type of {old!r}")
     if isinstance(old, float):
-        return (int, float)
-    return (list,) if isinstance(old, tuple) else (type(old),)
+        if not math.isfinite(value):
+            raise _refused(key, f"{value!r} is no finite number")
+        return float(value)
+    least = 0 if key.rpartition(".")[2] in FROM_ZERO else 1
+    if isinstance(old, int) and not isinstance(old, bool) and value < least:
+        raise _refused(key, f"{value} is less than {least}")
+    return value
+
+
+def _fitted_tuple(old: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
+    """As many numbers as before, or any number of objects with the fields of the old ones."""
+    kind = type(old[0])
+    if not isinstance(value, list) or not value:
+        raise _refused(key, f"{value!r} is no list such as {json.dumps(old, default=vars)}")
+    if dataclasses.is_dataclass(kind):
+        try:
+            return tuple(kind(**item) for item in value)
+        except TypeError as error:
+            example = json.dumps(vars(old[0]))
+            raise _refused(
+                key, f"each of the list has to be an object such as {example}"
+            ) from error
+    if len(value) != len(old):
+        raise _refused(key, f"{value!r} does not have {len(old)} values")
+    return tuple(_fitted(before, item, key) for before, item in zip(old, value, strict=True))
+
+
+def _first(target: Any) -> str:
+    return dataclasses.fields(target)[0].name
+
+
+def _refused(key: str, reason: str) -> YozoraError:
+    return YozoraError(f"--set {key}: {reason}.")

@@ -77,6 +77,6 @@ def _facts(
         (start[:, None, None] - centre) / cell,
         (end[:, None, None] - centre) / cell,
     ]
-    return presence * np.concatenate(
-        [np.broadcast_to(p, (*grid, p.shape[-1])) for p in parts], axis=-1
-    )
+    facts = np.concatenate([np.broadcast_to(p, (*grid, p.shape[-1])) for p in parts], axis=-1)
+    weighted: Floats = presence * facts
+    return weighted

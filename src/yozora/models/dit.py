@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from yozora.errors import YozoraError
 from yozora.models.layers import ScalarEmbedding, attention, positions, rope_angles, rotate
 
 # Dimensions: B clips, N = t * h * w tokens, D width, L text tokens, E text width, Z latent channels.
@@ -21,8 +22,11 @@ from yozora.models.layers import ScalarEmbedding, attention, positions, rope_ang
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of the transformer. ``state`` > 0 adds a head that predicts S facts of each token (see latents/state.py)
-    from the output of block ``state_block``."""
+    """Sizes of the transformer.
+
+    ``state`` > 0 adds a head that predicts S facts of each token (see latents/state.py) from the output of block number
+    ``state_block``. Raises YozoraError when sizes do not fit each other.
+    """
 
     latent: int = 64
     width: int = 320
@@ -32,6 +36,18 @@ class DiTConfig:
     text: int = 384
     state: int = 0
     state_block: int = 3
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise YozoraError(
+                f"A transformer of width {self.width} cannot be cut into {self.heads} heads of even width: "
+                "choose a width that is a multiple of twice the heads."
+            )
+        if self.state and not 1 <= self.state_block <= self.depth:
+            raise YozoraError(
+                f"There is no block {self.state_block} to predict the state from: "
+                f"choose a state_block from 1 to the depth, {self.depth}."
+            )
 
 
 class Modulation(NamedTuple):
@@ -53,15 +69,22 @@ class Text(NamedTuple):
 
 
 def normalise(x: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the last dimension."""
     return F.layer_norm(x, x.shape[-1:])
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Adaptive layer norm (arXiv 2212.09748): x [B, N, D] normalised, scaled and shifted token by token."""
     return torch.addcmul(shift, normalise(x), scale)
 
 
 class Block(nn.Module):
-    """Self-attention over all tokens, cross-attention to the text, and a feed-forward network."""
+    """Self-attention over all tokens, cross-attention to the text, and a feed-forward network.
+
+    forward(x, modulation, text, bias, cos, sin): tokens x [B, N, D]; modulation [B, N, 6 D], shared by all blocks, each
+    of which adds a table of its own; text [B, L, D] and the bias [B, 1, 1, L] that hides its padding; cosines and sines
+    [N, head / 2] of the rotary embedding. Returns [B, N, D].
+    """
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -81,14 +104,20 @@ class Block(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(
-        self, x: Tensor, m: Modulation, text: Tensor, bias: Tensor, cos: Tensor, sin: Tensor
+        self, x: Tensor, modulation: Tensor, text: Tensor, bias: Tensor, cos: Tensor, sin: Tensor
     ) -> Tensor:
+        m = self.modulation(modulation)
         x = x + m.gate_attention * self.attend(
             modulate(x, m.shift_attention, m.scale_attention), cos, sin
         )
         x = x + self.cross(normalise(x), text, bias)
         y = F.gelu(self.mlp_in(modulate(x, m.shift_mlp, m.scale_mlp)), approximate="tanh")
         return x + m.gate_mlp * self.mlp_out(y)
+
+    def modulation(self, shared: Tensor) -> Modulation:
+        own = shared + self.table.flatten().to(shared.dtype)
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = own.chunk(6, dim=-1)
+        return Modulation(shift_a, scale_a + 1, gate_a + 1, shift_m, scale_m + 1, gate_m + 1)
 
     def attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         q, k, v = rearrange(
@@ -115,8 +144,8 @@ class DiT(nn.Module):
     """Velocity of noised latents.
 
     forward(x, sigma, text, facts): x [B, Z, t, h, w]; sigma [B, t, h, w] in [0, 1]; text: see :class:`Text`;
-    facts [B, 3]: frames per second, seconds, time of the first frame in seconds. Returns the velocity, shaped as x, and the
-    predicted state [B, t, h, w, S] (None without a state head).
+    facts [B, 3]: frames per second, seconds, time of the first frame in seconds. Returns the velocity, shaped as x, and
+    the predicted state [B, t, h, w, S] (None without a state head).
     """
 
     def __init__(self, config: DiTConfig) -> None:
@@ -160,23 +189,16 @@ class DiT(nn.Module):
         # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens.
         levels, index = torch.unique(sigma.flatten(1), return_inverse=True)
         level = self.sigma(levels.unsqueeze(-1))
-        pooled = (text.states * text.mask.unsqueeze(-1)).sum(1) / text.mask.sum(
-            1, keepdim=True
-        ).clamp(min=1)
-        clip = F.silu(
-            self.facts(facts / facts.new_tensor([30.0, 10.0, 10.0])) + self.pooled_in(pooled)
-        )
-        modulation = self.sigma_modulation(F.silu(level))[index] + self.facts_modulation(
-            clip
-        ).unsqueeze(1)
+        present = text.mask.unsqueeze(-1)
+        pooled = (text.states * present).sum(1) / present.sum(1).clamp(min=1)
+        scaled = facts / facts.new_tensor([30.0, 10.0, 10.0])  # about 1 for a usual clip
+        clip = F.silu(self.facts(scaled) + self.pooled_in(pooled))
+        by_level, by_clip = self.sigma_modulation(F.silu(level))[index], self.facts_modulation(clip)
+        modulation = by_level + by_clip.unsqueeze(1)
 
         state = None
         for number, block in enumerate(self.blocks):
-            shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (
-                modulation + block.table.flatten().to(modulation.dtype)
-            ).chunk(6, dim=-1)
-            m = Modulation(shift_a, scale_a + 1, gate_a + 1, shift_m, scale_m + 1, gate_m + 1)
-            y = block(y, m, words, bias, cos, sin)
+            y = block(y, modulation, words, bias, cos, sin)
             if self.state is not None and number + 1 == self.config.state_block:
                 state = rearrange(
                     self.state(normalise(y)), "b (t h w) s -> b t h w s", t=t, h=h, w=w

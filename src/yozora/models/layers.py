@@ -16,8 +16,8 @@ SHORT = 512 * 512
 def rope_angles(t: int, h: int, w: int, head: int, device: torch.device) -> Tensor:
     """Angles [t * h * w, head / 2] of rotary embeddings over (time, height, width) of the latent grid.
 
-    A quarter of the pairs turns with time, the rest is shared by the two space axes (RoPE, arXiv 2104.09864; split by axis as
-    in video transformers). Frequencies span one turn over about 6 to 600 cells.
+    A quarter of the pairs turns with time, the rest is shared by the two space axes (RoPE, arXiv 2104.09864; split by
+    axis as in video transformers). Frequencies span one turn over about 6 to 600 cells.
     """
     pairs = head // 2
     shares = (pairs - 2 * (3 * pairs // 8), 3 * pairs // 8, 3 * pairs // 8)
@@ -32,7 +32,10 @@ def rope_angles(t: int, h: int, w: int, head: int, device: torch.device) -> Tens
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs (x[..., i], x[..., i + head / 2]) of [B, heads, N, head] by the angles of ``cos``, ``sin`` [.., N, head / 2]."""
+    """Turns the pairs (x[..., i], x[..., i + head / 2]) of x [B, heads, N, head].
+
+    ``cos`` and ``sin`` are those of the angles [..., N, head / 2].
+    """
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 

@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from yozora.errors import YozoraError
+
 # Dimensions: B clips, G latent frames (groups of 4 frames), S time slots of 2 frames (S = 2G),
 # h x w grid of 16-pixel patches, Z latent channels, D channels of a grid.
 PATCH_TIME, PATCH = 4, 16
@@ -33,7 +35,9 @@ PATCH_AXES = {"kt": PATCH_TIME, "kh": PATCH, "kw": PATCH}
 TO_FINE = "b c (s kt) (h kh) (w kw) -> b s h w (c kt kh kw)"
 FROM_FINE = "b s h w (c kt kh kw) -> b c (s kt) (h kh) (w kw)"
 TO_CELLS = "b c (s kt) (h kh) (w kw) -> b s h w c (kt kh kw)"
-LOUD = 4.0  # contrasts are a fraction of the range of pixels; this brings them to about unit variance
+LOUD = (
+    4.0  # contrasts are a fraction of the range of pixels; this brings them to about unit variance
+)
 FINE_AXES = {"kt": 2, "kh": 4, "kw": 4}
 
 
@@ -74,8 +78,9 @@ class Block(nn.Module):
         self.mix = nn.Linear(2 * channels, channels)
         nn.init.normal_(self.conv.weight, std=(2 / (9 * channels)) ** 0.5)
         nn.init.normal_(self.mix.weight, std=0.5 * channels**-0.5)
-        nn.init.zeros_(self.conv.bias)
-        nn.init.zeros_(self.mix.bias)
+        for layer in (self.conv, self.mix):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         b = x.shape[0]
@@ -86,6 +91,7 @@ class Block(nn.Module):
 
 
 def blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` residual blocks in a row."""
     return nn.Sequential(*(Block(channels) for _ in range(count)))
 
 
@@ -98,6 +104,7 @@ def resized(inputs: int, outputs: int) -> nn.Linear:
 
 
 def zero(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts at zero."""
     layer = nn.Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -173,7 +180,8 @@ class Codec(nn.Module):
         self.register_buffer("scale", torch.ones(config.latent))
 
     def encode_raw(self, x: Tensor) -> Tensor:
-        """[B, 3, 1 + 4n, H, W] in [-1, 1] -> raw latents [B, Z, n + 1, h, w]."""
+        """[B, 3, 1 + 4n, H, W] in [-1, 1] -> raw latents [B, Z, n + 1, h, w]; raises as :meth:`encode`."""
+        _check_size(x)
         x = frames_to_groups(x)
         z = self.linear_in(rearrange(x, TO_PATCHES, **PATCH_AXES))
         missed = x - rearrange(self.linear_out(z), FROM_PATCHES, **PATCH_AXES)
@@ -186,7 +194,10 @@ class Codec(nn.Module):
         return groups_to_frames(picture + self.decoder(z, picture))
 
     def encode(self, x: Tensor) -> Tensor:
-        """[B, 3, 1 + 4n, H, W] in [-1, 1], H and W multiples of 16 -> normalised latents [B, Z, n + 1, h, w]."""
+        """[B, 3, 1 + 4n, H, W] in [-1, 1], H and W multiples of 16 -> normalised latents [B, Z, n + 1, h, w].
+
+        Raises YozoraError for other sizes.
+        """
         z = self.encode_raw(x)
         return (z - _per_channel(self.mean, z)) / _per_channel(self.scale, z)
 
@@ -197,8 +208,9 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def start_from_pca(self, mean: Tensor, components: Tensor, std: Tensor) -> None:
-        """Sets the linear path to a PCA codec: ``mean`` [3072], orthonormal ``components`` [Z, 3072] and their ``std`` [Z].
+        """Sets the linear path to a PCA codec of patches.
 
+        ``mean`` [3072], orthonormal ``components`` [Z, 3072] and the standard deviations ``std`` [Z] along them.
         Raw latents have unit variance, so that the convolutions see quiet channels as well as loud ones.
         """
         self.linear_in.weight.copy_(components / std[:, None])
@@ -208,7 +220,7 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def set_statistics(self, z: Tensor, whiten: float) -> None:
-        """Stores mean and scale of raw latents ``z`` [B, Z, G, h, w]: normalised latents have mean 0 and mean power 1.
+        """Stores mean and scale of raw latents ``z`` [B, Z, G, h, w]: normalised ones have mean 0 and mean power 1.
 
         ``whiten`` = 1 makes all channels equally loud; 0 makes each as loud as what it does to the picture.
         """
@@ -217,6 +229,15 @@ class Codec(nn.Module):
         loudness = effect ** (1 - whiten)
         self.mean.copy_(z.mean(dim=(0, 2, 3, 4)))
         self.scale.copy_(std / loudness * loudness.square().mean().sqrt())
+
+
+def _check_size(x: Tensor) -> None:
+    _, _, frames, height, width = x.shape
+    if frames % PATCH_TIME != 1 or height % PATCH or width % PATCH:
+        raise YozoraError(
+            f"The codec takes 1 + {PATCH_TIME}n frames of a height and width that are multiples of {PATCH}, "
+            f"not {frames} of {width}x{height}: cut and fit the clip first."
+        )
 
 
 def _per_channel(value: Tensor, like: Tensor) -> Tensor:
