@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -115,6 +117,17 @@ def test_a_body_painted_out_is_missed_by_the_judge() -> None:
     verdict = judge(of_scene(scene), parse(blank))
     assert verdict["count"] == verdict["colour"] == verdict["binding"] == verdict["all"] == 0
     assert verdict["background"] == 1
+
+
+def test_two_bodies_of_one_colour_are_told_apart_through_their_collision() -> None:
+    right = []
+    for seed in range(10):
+        scene = sample(seed, kinds=["collision"], bodies=2)
+        first, second = scene.bodies
+        twins = replace(scene, bodies=(first, replace(second, rgb=first.rgb, colour=first.colour)))
+        parsed = parse(render(twins)[0])
+        right.append([b.motion for b in parsed.bodies] == ["collision", "collision"])
+    assert np.mean(right) >= 0.8
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 112, 3), (17, 1, 1, 3), (2, 9, 7, 3), (3, 300, 31, 3)])

@@ -109,7 +109,6 @@ class Blob:
     y: Ints
     x: Ints
     weight: Floats
-    cut: bool = False  # by the frame's edge
 
     def __post_init__(self) -> None:
         self.area = float(self.weight.sum())
@@ -149,14 +148,7 @@ def _blob(layers: Layers, frame: int, pixels: Ints, colour: int) -> Blob | None:
     if weight.sum() < SMALLEST * height**2:
         return None
     y, x = np.divmod(pixels % (height * width), width)
-    rim = weight > CORE
-    cut = bool(rim.any()) and bool(
-        y[rim].min() == 0
-        or x[rim].min() == 0
-        or y[rim].max() == height - 1
-        or x[rim].max() == width - 1
-    )
-    return Blob(frame, colour, y, x, weight, cut)
+    return Blob(frame, colour, y, x, weight)
 
 
 def _split_colours(layers: Layers, frame: int, pixels: Ints) -> list[Blob]:
@@ -296,8 +288,6 @@ def _part(blob: Blob, pair: list[Trail], frame: int) -> list[Blob]:
             [np.average(points[own == i], axis=0, weights=blob.weight[own == i]) for i in (0, 1)]
         )
     return [
-        Blob(
-            frame, blob.colour, blob.y[own == i], blob.x[own == i], blob.weight[own == i], blob.cut
-        )
+        Blob(frame, blob.colour, blob.y[own == i], blob.x[own == i], blob.weight[own == i])
         for i in (0, 1)
     ]
