@@ -104,3 +104,21 @@ def test_pca_with_every_component_is_the_identity() -> None:
 def test_pca_of_nothing_is_refused() -> None:
     with pytest.raises(YozoraError, match="at least one"):
         LinearCodec.fit([])
+
+
+def test_ssim_of_one_window_is_the_formula_of_the_paper() -> None:
+    f, g = noise(1, 11, 11, 3), noise(1, 11, 11, 3)
+    x = np.arange(-5, 6)
+    weight = np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * 1.5**2))
+    weight = (weight / weight.sum())[..., None]
+    a, b = f[0].astype(float), g[0].astype(float)
+    mean_a, mean_b = (weight * a).sum((0, 1)), (weight * b).sum((0, 1))
+    var_a, var_b = (
+        (weight * (a - mean_a) ** 2).sum((0, 1)),
+        (weight * (b - mean_b) ** 2).sum((0, 1)),
+    )
+    covariance = (weight * (a - mean_a) * (b - mean_b)).sum((0, 1))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    expected = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    expected = expected / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    assert ssim(f, g) == pytest.approx(expected.mean(), abs=1e-9)
