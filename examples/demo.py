@@ -139,7 +139,9 @@ def fetched(demo: Demo) -> Path | None:
     folder = demo.out / "footage"
     command = [sys.executable, str(EXAMPLES / "fetch_footage.py"), "--stills", str(folder)]
     print("$ python examples/fetch_footage.py --stills", folder, flush=True)
-    done = subprocess.run(command, env=os.environ | {"PIP_RETRIES": "1"})
+    # Where there is no index, say so soon.
+    patience = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "10"}
+    done = subprocess.run(command, env=patience | os.environ)
     there = any(path.suffix in {".mp4", ".mpg"} for path in folder.glob("*"))
     if done.returncode:
         what = "Some footage was" if there else "No footage was"
