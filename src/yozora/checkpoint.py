@@ -69,7 +69,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     return tensors, config, provenance
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -> None:
     """Copies ``tensors`` into ``module`` (keeping its dtype); raises YozoraError when names or shapes differ."""
     try:
         module.load_state_dict(tensors)

@@ -440,23 +440,40 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @train.command("codec")
 @training_options
+@click.option(
+    "--from",
+    "begin",
+    metavar="MODEL",
+    help="Go on from a codec's weights; with --set decoder_only=true its latents stay valid.",
+)
 def train_codec(
     recipe: str,
     corpus: Path,
     out: Path,
     settings: dict[str, str],
     minutes: float | None,
+    begin: str | None,
     as_json: bool,
     **limits: Any,
 ) -> None:
     """Train a codec on a corpus's clips; OUT/codec.safetensors is the result."""
+    from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
     from yozora.recipes import codec_recipe
     from yozora.training.vae import train
 
     chosen = codec_recipe(recipe, settings)
+    start = load_weights(model_directory(begin) / "codec.safetensors")[0] if begin else None
     with training_bar(minutes) as watch:
-        path = train(chosen, Corpus.open(corpus), out, minutes=minutes, watch=watch, **limits)
+        path = train(
+            chosen,
+            Corpus.open(corpus),
+            out,
+            start_from=start,
+            minutes=minutes,
+            watch=watch,
+            **limits,
+        )
     tell_trained(out, path, as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from yozora.artifact import json_hash
-from yozora.checkpoint import save_weights
+from yozora.checkpoint import load_into, save_weights
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
@@ -46,10 +46,11 @@ PCA_STREAM, TRAIN_STREAM, STATISTICS_STREAM, NOISE_STREAM = 0, 1, 2, 3
 class CodecRecipe:
     """Everything that determines a codec besides the corpus.
 
-    Training sees crops of ``crop`` patches a side (see frames.busy_crop). ``real_share`` of every batch is footage (all
-    or nothing where the corpus has but one of both). ``latent_noise`` is added to raw latents, whose scale is about 1.
-    The latents' stored scale is std ** ``whiten``: 1 would make every channel equally loud, 0 leaves the pixels' own
-    metric, where a channel is as loud as what it does to the picture.
+    A batch is ``batch`` crops of ``crop`` patches a side (see frames.busy_crop), ``crops`` of each clip that is read.
+    ``real_share`` of the clips is footage (all or nothing where the corpus has but one of both). ``latent_noise`` is
+    added to raw latents, whose scale is about 1. The latents' stored scale is std ** ``whiten``: 1 would make every
+    channel equally loud, 0 leaves the pixels' own metric, where a channel is as loud as what it does to the picture.
+    ``decoder_only`` leaves the encoder as it is, so that latents, and the models trained on them, stay valid.
     """
 
     name: str
@@ -59,7 +60,8 @@ class CodecRecipe:
     fps: float = 8.0
     batch: int = 16
     crop: int = 3
-    steps: int = 4000
+    crops: int = 2
+    steps: int = 2500
     lr: float = 1e-3
     linear_lr: float = 3e-5
     warmup: int = 50
@@ -69,6 +71,7 @@ class CodecRecipe:
     pca_clips: int = 1024
     latent_noise: float = 0.02
     whiten: float = 0.5
+    decoder_only: bool = False
     seed: int = 1
     checkpoint_minutes: float = 3.0
     validate_every: int = 200
@@ -89,19 +92,26 @@ class FrameSource:
                 f"so there would be 0 batches; `yozora corpus check {corpus.path}` lists the lengths it holds."
             )
 
-    def batch(self, stream: int, step: int, size: int | None = None, crop: bool = False) -> Tensor:
-        """``size`` clips (default the recipe's batch), whole or cropped where they are busy."""
-        rng = step_rng(self.recipe.seed, step, stream)
-        size = size or self.recipe.batch
+    def batch(self, stream: int, step: int, size: int) -> Tensor:
+        """``size`` whole clips."""
+        return torch.stack(self.clips(step_rng(self.recipe.seed, step, stream), size))
+
+    def crops(self, stream: int, step: int) -> Tensor:
+        """The recipe's batch of crops where clips are busy."""
+        r = self.recipe
+        rng = step_rng(r.seed, step, stream)
+        clips = self.clips(rng, -(-r.batch // r.crops))
+        cut = [busy_crop(x, r.crop, PATCH, rng) for x in clips for _ in range(r.crops)]
+        return torch.stack(cut[: r.batch])
+
+    def clips(self, rng: np.random.Generator, size: int) -> list[Tensor]:
+        """``size`` clips in the recipe's mix of world and footage."""
         share = 0.0 if not self.real else 1.0 if not self.world else self.recipe.real_share
         real = int(size * share + rng.random())
         rows = [self.real[i] for i in spread(len(self.real), real, rng)] if real else []
         if size > real:
             rows += [self.world[i] for i in spread(len(self.world), size - real, rng)]
-        clips = [self.clip(row, rng) for row in rows]
-        if crop:
-            clips = [busy_crop(x, self.recipe.crop, PATCH, rng) for x in clips]
-        return torch.stack(clips)
+        return [self.clip(row, rng) for row in rows]
 
     def clip(self, row: Row, rng: np.random.Generator | None = None) -> Tensor:
         """[3, T, H, W] in [-1, 1]; footage is augmented when there is an ``rng``."""
@@ -161,6 +171,14 @@ class Learner:
         return learner
 
     @classmethod
+    def continued(cls, recipe: CodecRecipe, tensors: Mapping[str, Tensor]) -> Learner:
+        """From another run's weights, with a fresh optimiser."""
+        learner = cls.blank(recipe)
+        load_into(learner.codec, tensors, "the codec to go on from")
+        learner.ema.load(dict(learner.codec.named_parameters()))
+        return learner
+
+    @classmethod
     def resumed(cls, recipe: CodecRecipe, parts: Parts) -> Learner:
         """Where a checkpoint left off."""
         learner = cls.blank(recipe)
@@ -173,6 +191,9 @@ class Learner:
     def blank(cls, recipe: CodecRecipe) -> Learner:
         torch.manual_seed(recipe.seed)
         codec = Codec(recipe.config)
+        if recipe.decoder_only:
+            for part in (codec.linear_in, codec.linear_out, codec.encoder):
+                part.requires_grad_(False)
         linear = [*codec.linear_in.parameters(), *codec.linear_out.parameters()]
         others = [*codec.encoder.parameters(), *codec.decoder.parameters()]
         optimizer = torch.optim.AdamW(
@@ -200,6 +221,7 @@ def train(
     corpus: Corpus,
     out: Path,
     *,
+    start_from: Mapping[str, Tensor] | None = None,
     resume: bool = False,
     minutes: float | None = None,
     steps: int | None = None,
@@ -207,19 +229,29 @@ def train(
 ) -> Path:
     """Trains a codec and writes ``out/codec.safetensors`` (averaged weights); returns its path.
 
-    Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``resume`` goes on from the
-    newest checkpoint in ``out``, bit for bit as if the run had not been interrupted. Raises YozoraError when the
-    corpus has no usable clip, or when loss or gradient is not finite; the last good checkpoint stays.
+    Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are a codec's
+    weights to go on from (``decoder_only`` needs them). ``resume`` goes on from the newest checkpoint in ``out``, bit
+    for bit as if the run had not been interrupted. Raises YozoraError when the corpus has no usable clip, or when loss
+    or gradient is not finite; the last good checkpoint stays.
     """
+    if recipe.decoder_only and start_from is None:
+        raise YozoraError(
+            "decoder_only improves the decoder of a codec: name that codec with --from."
+        )
     last = steps or recipe.steps
     source = FrameSource(corpus, recipe, "train")
     facts = {"recipe": json_hash(asdict(recipe))}
     done, parts = open_run(out, facts["recipe"], resume=resume)
-    learner = Learner.resumed(recipe, parts) if parts else Learner.new(recipe, source, watch)
+    if parts:
+        learner = Learner.resumed(recipe, parts)
+    elif start_from is not None:
+        learner = Learner.continued(recipe, start_from)
+    else:
+        learner = Learner.new(recipe, source, watch)
     codec, optimizer, ema = learner.codec, learner.optimizer, learner.ema
     held_out = validation_batch(corpus, recipe)
     began = saved = time.monotonic()
-    batches = prefetch(lambda step: source.batch(TRAIN_STREAM, step, crop=True), range(done, last))
+    batches = prefetch(lambda step: source.crops(TRAIN_STREAM, step), range(done, last))
     with Log(out, done) as log, closing(batches):
         for step, x in enumerate(batches, done):
             factor = warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay)
@@ -248,7 +280,8 @@ def train(
                 break
     save_state(out, done, learner.parts(), facts)
     codec.load_state_dict({**codec.state_dict(), **ema.weights})
-    store_statistics(codec, source, recipe)
+    if not recipe.decoder_only:
+        store_statistics(codec, source, recipe)
     provenance = {"recipe": asdict(recipe), "steps": done, "corpus": corpus.identity()}
     shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
     save_weights(
