@@ -44,7 +44,10 @@ class TextEncoder:
                 f"The text encoder '{name}' cannot be loaded from this machine ({reason}): give a directory that holds "
                 "its model and tokenizer, or fetch it first."
             ) from error
-        self.model = model.encoder if model.config.is_encoder_decoder else model
+        if len(self.tokenizer.get_vocab()) <= len(self.tokenizer.all_special_tokens):
+            raise YozoraError(f"The text encoder '{name}' has no words: its tokenizer is missing.")
+        both = hasattr(model, "encoder") and hasattr(model, "decoder")
+        self.model = model.encoder if both else model
         self.model.eval().requires_grad_(False)
         self.width: int = self.model.config.hidden_size
 
