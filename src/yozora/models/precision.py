@@ -14,9 +14,7 @@ def has_bfloat16(kind: str) -> bool:
     A processor without such instructions emulates them, which is slower than float32.
     """
     if kind == "cpu":
-        return bool(
-            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        )
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
