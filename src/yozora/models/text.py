@@ -32,7 +32,9 @@ class TextEncoder:
 
     def __init__(self, name: str = MINILM) -> None:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
         self.name = name
         place = str(minilm_directory()) if name == MINILM else name
         try:
