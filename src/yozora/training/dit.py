@@ -282,7 +282,9 @@ def train(
             per_clip, state = losses(network, batch)
             loss = per_clip.mean() + recipe.state_weight * state.mean()
             require_finite(out, step, loss=loss.item())
-            if asked - saved > 60 * recipe.checkpoint_minutes:  # their loss has proven the weights
+            if (
+                step and asked - saved > 60 * recipe.checkpoint_minutes
+            ):  # their loss has proven the weights
                 save_state(out, step, learner.parts(), facts)
                 saved = asked
             loss.backward()

@@ -234,10 +234,6 @@ def train(
     for bit as if the run had not been interrupted. Raises YozoraError when the corpus has no usable clip, or when loss
     or gradient is not finite; the last good checkpoint stays.
     """
-    if recipe.decoder_only and start_from is None:
-        raise YozoraError(
-            "decoder_only improves the decoder of a codec: name that codec with --from."
-        )
     last = steps or recipe.steps
     source = FrameSource(corpus, recipe, "train")
     facts = {"recipe": json_hash(asdict(recipe))}
@@ -246,6 +242,10 @@ def train(
         learner = Learner.resumed(recipe, parts)
     elif start_from is not None:
         learner = Learner.continued(recipe, start_from)
+    elif recipe.decoder_only:
+        raise YozoraError(
+            "decoder_only improves the decoder of a codec: name that codec with --from."
+        )
     else:
         learner = Learner.new(recipe, source, watch)
     codec, optimizer, ema = learner.codec, learner.optimizer, learner.ema
@@ -260,7 +260,9 @@ def train(
             loss = reconstruction_loss(y, x)
             require_finite(out, step, loss=loss.item())
             now = time.monotonic()
-            if now - saved > 60 * recipe.checkpoint_minutes:  # their loss has proven the weights
+            if (
+                step and now - saved > 60 * recipe.checkpoint_minutes
+            ):  # their loss has proven the weights
                 save_state(out, step, learner.parts(), facts)
                 saved = now
             loss.backward()
