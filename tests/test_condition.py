@@ -29,6 +29,13 @@ def test_every_map_leaves_something_to_make_and_is_its_seeds(
     assert np.array_equal(known, condition.draw(task, grid, np.random.default_rng(seed)))
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("grid", [(1, 1, 1), (2, 1, 1), (1, 1, 2)])
+def test_the_smallest_grids_leave_something_to_make_too(task: str, grid: Grid) -> None:
+    maps = [condition.draw(task, grid, np.random.default_rng(seed)) for seed in range(40)]
+    assert not any(known.all() for known in maps)
+
+
 @quick
 @given(st.sampled_from(["image", "prefix", "suffix", "ends", "keyframes"]), GRIDS, SEEDS)
 def test_tasks_over_time_know_whole_latent_frames(task: str, grid: Grid, seed: int) -> None:
