@@ -34,7 +34,7 @@ class TextEncoder:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of a tenth of a second
         self.name = name
         place = str(minilm_directory()) if name == MINILM else name
         try:
