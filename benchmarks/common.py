@@ -85,15 +85,14 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def peak_memory() -> float:
-    """The largest resident set of this process so far, in GB.
+def memory(name: str = "VmHWM") -> float:
+    """A figure of /proc/self/status in GB; VmHWM is the largest resident set of this process so far.
 
     Not from getrusage, whose maximum survives exec and so can be that of the parent.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e9
-    raise RuntimeError("/proc/self/status names no VmHWM")
+    status = Path("/proc/self/status").read_text()
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    return int(lines[name].split()[0]) * 1024 / 1e9
 
 
 def _busy() -> float | None:

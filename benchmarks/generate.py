@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import Model, Report, model, options, peak_memory, report, seconds, spread, verdict
+from common import Model, Report, memory, model, options, report, seconds, spread, verdict
 
 PROMPT = "a red ball bounces on a dark background while a blue square moves slowly to the left"
 SECONDS, STEPS, GUIDANCE, BATCH = 2.0, 20, 3.0, 16
@@ -107,7 +107,7 @@ def cold_phases(directory: str, out: str, steps: int) -> None:
 
     phases = {name: at - before for (name, at), (_, before) in zip(marks[1:], marks, strict=False)}
     phases["sample (text again)"] -= decoding
-    phases |= {"decode": decoding, "write": writing, "memory": peak_memory()}
+    phases |= {"decode": decoding, "write": writing, "memory": memory()}
     print(json.dumps(phases))
 
 
@@ -131,10 +131,10 @@ def cold(page: Report, chosen: Model, folder: Path) -> None:
         return found
 
     profiles = [run_phases() for _ in range(rounds)]
-    memory = max(profile.pop("memory") for profile in profiles)
+    peak = max(profile.pop("memory") for profile in profiles)
     page.say(
         f"Cold: `yozora generate` from start to end takes {spread(taken)} s ({rounds} runs, files in the page cache). "
-        f"Peak memory {memory:.2f} GB; target {verdict(memory, 1.5, at_least=False)}. "
+        f"Peak memory {peak:.2f} GB; target {verdict(peak, 1.5, at_least=False)}. "
         "By phase, medians of as many runs in fresh processes:"
     )
     medians = {

@@ -14,13 +14,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import Report, model, options, peak_memory, report, verdict
+from common import Report, memory, model, options, report, verdict
 from yozora.corpus.catalogue import Corpus
 from yozora.world.dataset import make
 
 
 class Figures(NamedTuple):
-    """Of one run: clips a step, seconds and seconds waited for data (of the steps after the warm-up), memory in GB."""
+    """Of one run: clips a step, seconds and seconds waited for data (of the steps after the warm-up), and memory in GB:
+    the largest after encoding the corpus and at the end, and how much of the last is files mapped from the disk."""
 
     batch: int
     parameters: int
@@ -28,6 +29,7 @@ class Figures(NamedTuple):
     waited: list[float]
     memory_encoded: float
     memory_peak: float
+    memory_files: float
 
 
 def train_once(folder: Path, quick: bool, steps: int) -> Figures:
@@ -43,7 +45,7 @@ def train_once(folder: Path, quick: bool, steps: int) -> Figures:
     recipe = debug() if quick else nano()
     codec = model(quick, folder).directory / "codec.safetensors"
     data = prepare(recipe, Corpus.open(folder / "corpus"), load_codec(codec), codec)
-    encoded = peak_memory()
+    encoded = memory()
     ticks: list[tuple[float, float]] = []
 
     def watch(told: dict[str, Any]) -> None:
@@ -63,7 +65,7 @@ def train_once(folder: Path, quick: bool, steps: int) -> Figures:
     waited = [after[1] - before[1] for before, after in itertools.pairwise(ticks)]
     with torch.device("meta"):
         parameters = sum(p.numel() for p in DiT(recipe.config).parameters())
-    return Figures(recipe.batch, parameters, seconds, waited, encoded, peak_memory())
+    return Figures(recipe.batch, parameters, seconds, waited, encoded, memory(), memory("RssFile"))
 
 
 def alone(work: Callable[..., Figures], *arguments: object) -> Figures:
@@ -91,14 +93,15 @@ def measure(page: Report) -> None:
         f"{len(run.seconds)} steps of batch {run.batch} after a warm-up, on {clips} world clips; "
         f"{run.parameters / 1e6:.1f} M parameters, the recipe's own optimiser, averages, logs and checkpoints."
     )
-    memory = "peak memory of the process, encoding the corpus and training"
+    whole = "peak memory of the process, encoding the corpus and training"
     page.table(
         ["figure", "value", "target"],
         [
             ["clips/s", f"{run.batch * len(run.seconds) / total:.1f}", ""],
             ["of it waiting for data", f"{share:.2%}", verdict(share, 0.02, at_least=False)],
             ["peak memory after encoding the corpus", f"{run.memory_encoded:.2f} GB", ""],
-            [memory, f"{run.memory_peak:.2f} GB", verdict(run.memory_peak, 4, at_least=False)],
+            [whole, f"{run.memory_peak:.2f} GB", verdict(run.memory_peak, 4, at_least=False)],
+            ["of the end's, files mapped from the disk", f"{run.memory_files:.2f} GB", ""],
         ],
     )
 
