@@ -126,6 +126,14 @@ def test_a_gap_of_whole_latent_frames_costs_no_given_frame() -> None:
     assert first + 5 == 19  # the gap is the third latent frame: two known at each side
 
 
+def test_a_window_prefers_what_is_there_to_a_held_last_frame() -> None:
+    first, known = placed(total=24, start=18, end=19, t=5)
+    assert (first, known) == (
+        6,
+        [0, 1, 2, 4],
+    )  # its last latent frame is 19 to 22, all of them given
+
+
 def test_too_little_to_go_on_from() -> None:
     there, _ = going_on(5)
     with pytest.raises(YozoraError, match="at least 4 frames"):
