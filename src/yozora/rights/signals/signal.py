@@ -1,0 +1,88 @@
+"""What a reader found: the answer, where it stands, and the bytes that it was read from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+RAW_BYTES = 2**16  # of a signal's raw text; what is longer is cut, its hash is of the whole
+
+
+class Says(StrEnum):
+    """What a signal says about training and data mining.
+
+    ABSENT: nothing is there that speaks of it. UNREADABLE: something is there and cannot be understood.
+    CONSTRAINED: under conditions that no machine can check; without more it means no.
+    """
+
+    ALLOWED = "allowed"
+    PROHIBITED = "prohibited"
+    CONSTRAINED = "constrained"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+
+
+# Where two places of one kind disagree, the first of these holds.
+STRICTEST = (Says.PROHIBITED, Says.UNREADABLE, Says.CONSTRAINED, Says.ALLOWED, Says.ABSENT)
+
+
+class UnreadableError(Exception):
+    """Something is there and cannot be understood; the message says why. It never leaves the readers."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One reader's answer for one file.
+
+    kind: which signal, such as "plus.data-mining". where: the file, and the place in it. raw: as found, at most
+    RAW_BYTES. digest: SHA-256, in hex, of all of it. reader: name and version of what read it. licence: the SPDX
+    expression that the signal names, if it names one. note: what a person should know, such as why it is unreadable.
+    """
+
+    kind: str
+    says: Says
+    reader: str
+    where: str = ""
+    raw: bytes = b""
+    digest: str = ""
+    licence: str = ""
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The signal as JSON types; bytes that are no UTF-8 are escaped."""
+        return {
+            **vars(self),
+            "says": str(self.says),
+            "raw": self.raw.decode(errors="backslashreplace"),
+        }
+
+
+def signal(
+    kind: str,
+    says: Says,
+    reader: str,
+    *,
+    where: object = "",
+    raw: bytes | str = b"",
+    licence: str = "",
+    note: str = "",
+) -> Signal:
+    """A Signal with its raw bytes cut to RAW_BYTES and hashed whole."""
+    data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
+    digest = hashlib.sha256(data).hexdigest() if data else ""
+    place = str(where).encode(errors="replace").decode()
+    return Signal(kind, says, reader, place, data[:RAW_BYTES], digest, licence, note)
+
+
+def strictest(kind: str, reader: str, found: Iterable[Signal]) -> Signal:
+    """Of all that was found of one kind, the one that forbids most; ABSENT when nothing was found."""
+    ranked = sorted(found, key=lambda one: STRICTEST.index(one.says))
+    return ranked[0] if ranked else signal(kind, Says.ABSENT, reader)
+
+
+def strictest_answer(answers: Iterable[Says]) -> Says:
+    """The answer that forbids most; ABSENT when there is none."""
+    return min(answers, key=STRICTEST.index, default=Says.ABSENT)
