@@ -236,9 +236,14 @@ def credentials() -> tuple[bytes, bytes]:
 
 
 def signed(
-    plain: bytes, mime: str, assertion: dict[str, Any] | None, label: str = "cawg.training-mining"
+    plain: bytes,
+    mime: str,
+    assertion: dict[str, Any] | None,
+    label: str = "cawg.training-mining",
+    *,
+    beside: bool = False,
 ) -> bytes:
-    """A picture with a signed manifest that makes this assertion."""
+    """A picture with a signed manifest that makes this assertion; or the manifest's store alone, to lie beside it."""
     import c2pa
 
     chain, key = credentials()
@@ -256,8 +261,10 @@ def signed(
     out = io.BytesIO()
     settings = c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}})
     with c2pa.Builder(json.dumps(manifest), context=c2pa.Context(settings)) as builder:
-        builder.sign(signer, mime, io.BytesIO(plain), out)
-    return out.getvalue()
+        if beside:
+            builder.set_no_embed()
+        store = builder.sign(signer, mime, io.BytesIO(plain), out)
+    return bytes(store) if beside else out.getvalue()
 
 
 def uses(**entries: str) -> dict[str, Any]:

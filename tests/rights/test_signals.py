@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,17 @@ def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
     assert found["spdx"].says is Says.ABSENT
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    clip = put(tmp_path, {"clip.jpg": jpeg()})
+    for name in ("robots.txt", "clip.jpg.headers", "clip.xmp", "metadata.xml", "film.mp4"):
+        os.mkfifo(tmp_path / name)
+    found = {signal.kind: signal.says for signal in read_signals(clip)}
+    assert {found[kind] for kind in ("robots.txt", "x-robots-tag", "dc.rights", "archive.org")} == {
+        U
+    }
+    assert next(signal.says for signal in read_signals(tmp_path / "film.mp4")) is U
+
+
 # --- Content Credentials ---------------------------------------------------------------------------
 
 
@@ -260,9 +272,21 @@ def test_a_manifest_elsewhere_is_unreadable_since_nothing_is_fetched(tmp_path: P
     assert "https://example.org/clip.c2pa" in signal.note
 
 
-def test_a_store_beside_the_file_is_noticed(tmp_path: Path) -> None:
-    found = read(tmp_path, {"clip.jpg": jpeg(), "clip.c2pa": b"no store"})
-    assert found["c2pa.training-mining"].says is U
+def test_a_store_beside_the_file_is_read(tmp_path: Path) -> None:
+    store = signed(jpeg(), "image/jpeg", uses(ai_generative_training="notAllowed"), beside=True)
+    assert (
+        read(tmp_path, {"clip.jpg": jpeg(), "clip.c2pa": store})["c2pa.training-mining"].says is P
+    )
+    assert (
+        read(tmp_path, {"clip.jpg": jpeg() + b"more", "clip.c2pa": store})[
+            "c2pa.training-mining"
+        ].says
+        is U
+    )
+    assert (
+        read(tmp_path, {"clip.jpg": jpeg(), "clip.c2pa": b"no store"})["c2pa.training-mining"].says
+        is U
+    )
 
 
 # --- sites -----------------------------------------------------------------------------------------

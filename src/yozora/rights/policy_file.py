@@ -127,7 +127,7 @@ class Reader:
 
     def text(self, table: str, key: str) -> str:
         value = self.tables[table].get(key)
-        if not isinstance(value, str) or not re.fullmatch(r"[\w.+-]{1,60}", value):
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.+-]{1,60}", value):
             raise self.error(
                 f"'{shown(table, key)}' must be a short text of letters, digits and . + -"
             )

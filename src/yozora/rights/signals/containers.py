@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from yozora.rights.signals.signal import UnreadableError
+from yozora.rights.signals.signal import UnreadableError, regular
 
 MAX_PACKET = 2**22  # bytes of one packet; real ones have a few thousand
 MAX_PARTS = 100_000  # boxes, chunks or segments of one file
@@ -50,7 +50,7 @@ def pieces(path: Path) -> list[Piece]:
     searched for packets.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             walk = walker(file.read(16))

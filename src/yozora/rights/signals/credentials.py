@@ -17,6 +17,7 @@ from yozora.rights.signals.signal import (
     Says,
     Signal,
     UnreadableError,
+    regular,
     signal,
     strictest,
     strictest_answer,
@@ -26,6 +27,7 @@ from yozora.rights.signals.xmp import PROVENANCE, properties
 READER = "credentials/1"
 KIND = "c2pa.training-mining"
 
+MAX_STORE = 2**26  # bytes of a manifest store beside a file; thumbnails make them large
 USES = {"allowed": Says.ALLOWED, "notAllowed": Says.PROHIBITED, "constrained": Says.CONSTRAINED}
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
@@ -84,7 +86,7 @@ def manifests(path: Path, sidecar: Path | None) -> Mapping[str, Any]:
 
     try:
         context = c2pa.Context(c2pa.Settings.from_dict(OFFLINE))
-        store = sidecar.read_bytes() if sidecar is not None else None
+        store = store_of(sidecar) if sidecar is not None else None
         with path.open("rb") as stream:
             reader = c2pa.Reader(mime(path) if store else None, stream, store, context=context)
             report: Mapping[str, Any] = json.loads(reader.json())
@@ -95,6 +97,15 @@ def manifests(path: Path, sidecar: Path | None) -> Mapping[str, Any]:
         codes = sorted({failure.get("code", "") for failure in report.get("validation_status", [])})
         raise UnreadableError(f"the manifest does not validate: {', '.join(codes)}")
     return report
+
+
+def store_of(sidecar: Path) -> bytes:
+    """A manifest store's bytes. Raises UnreadableError when it is no file, or too large."""
+    with regular(sidecar).open("rb") as file:
+        data = file.read(MAX_STORE + 1)
+    if len(data) > MAX_STORE:
+        raise UnreadableError(f"{sidecar.name} has more than {MAX_STORE >> 20} MiB")
+    return data
 
 
 def mime(path: Path) -> str:

@@ -11,9 +11,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from yozora.rights.signals.signal import UnreadableError
+from yozora.rights.signals.signal import UnreadableError, regular
 
 MAX_BYTES = 2**20  # of a header record, page, robots.txt or tdmrep.json
+META = re.compile(r"<meta\b[^>]{0,4000}>", re.IGNORECASE)
 FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)")
 
 Fields = dict[str, list[str]]
@@ -22,7 +23,7 @@ Fields = dict[str, list[str]]
 def text_of(path: Path) -> str:
     """A text file's content. Raises UnreadableError when it cannot be read, is too large, or is no text."""
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from error
@@ -65,7 +66,9 @@ def parse_fields(text: str) -> Fields:
 def parse_meta(html: str) -> Fields:
     """The meta elements of a page, contents by name in lower case."""
     parser = Meta()
-    parser.feed(html)
+    parser.feed(
+        "".join(META.findall(html))
+    )  # the parser's time on a hostile page grows with the square
     parser.close()
     return parser.found
 

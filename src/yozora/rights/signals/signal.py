@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 RAW_BYTES = 2**16  # of a signal's raw text; what is longer is cut, its hash is of the whole
@@ -75,6 +76,13 @@ def signal(
     digest = hashlib.sha256(data).hexdigest() if data else ""
     place = str(where).encode(errors="replace").decode()
     return Signal(kind, says, reader, place, data[:RAW_BYTES], digest, licence, note)
+
+
+def regular(path: Path) -> Path:
+    """The path itself. Raises UnreadableError when it is no file: a pipe or a device might never end."""
+    if not path.is_file():
+        raise UnreadableError(f"{path.name} is no file that can be read")
+    return path
 
 
 def strictest(kind: str, reader: str, found: Iterable[Signal]) -> Signal:

@@ -7,6 +7,8 @@ import re
 from yozora.rights.licence import grants, licence_of_name, licence_of_url
 from yozora.rights.signals.signal import Says
 
+MAX_TEXT = 2**16  # characters of terms that are looked through
+
 AI = (
     r"\b(?:ai|a\.i\.|ml|tdm|artificial intelligence|machine[ -]learning|data[ -]mining|"
     r"train(?:ing)?|generative|datasets?)\b"
@@ -25,6 +27,8 @@ def read_terms(text: str) -> tuple[Says, str, str]:
     An objection to AI comes before a licence: "CC BY 4.0, no AI training" prohibits. A bare copyright notice says
     nothing; a text that is not understood is constrained, since a person would have to read it.
     """
+    if len(text) > MAX_TEXT:
+        return Says.CONSTRAINED, "", "terms of a length that a person has to read"
     text = " ".join(text.split())
     plain = text.casefold()
     if not plain:

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from yozora.rights.signals.containers import MAX_PACKET, XMP, Piece
-from yozora.rights.signals.signal import Says, Signal, UnreadableError, signal, strictest
+from yozora.rights.signals.signal import Says, Signal, UnreadableError, regular, signal, strictest
 from yozora.rights.signals.terms import read_address, read_terms
 
 READER = "xmp/1"
@@ -80,9 +80,9 @@ def packets(found: Sequence[Piece], sidecars: Iterable[Path]) -> Iterable[tuple[
 def bounded(path: Path) -> bytes | None:
     """A small file's bytes; None when it cannot be read or is larger than a packet may be."""
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             data = file.read(MAX_PACKET + 1)
-    except OSError:
+    except (OSError, UnreadableError):
         return None
     return data if len(data) <= MAX_PACKET else None
 
