@@ -197,6 +197,13 @@ def test_creating_and_opening(tmp_path: Path, ledger: Ledger) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_a_killed_writer_left_is_not_applied_to_another_ledger(filled: Ledger) -> None:
+    killed(die_within_an_append, filled.path)
+    filled.path.unlink()
+    with pytest.raises(YozoraError, match="would damage a new one"):
+        Ledger.create(filled.path)
+
+
 HASHES = st.integers(0, 5).map(sha)
 TEXT = st.text(max_size=30)
 APPENDS = st.lists(
@@ -448,6 +455,7 @@ def die_within_an_append(path: Path) -> None:
             yield source(f"torn{number}", url="torn" * 1000)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    module.CACHE = 1000
     with Ledger.open(path)._writing() as writing:
         for entry in entries():
             module.add(writing, entry)

@@ -28,6 +28,7 @@ from yozora.errors import YozoraError
 from yozora.rights.record import REASONS, Json, New, check_hash, list_hash, plain
 
 APPLICATION = 0x595A5231  # "YZR1", in SQLite's header: this file is a ledger of the first format
+CACHE = 65536  # KiB: hashes fall anywhere in the indexes, and those of a million entries should fit
 WAIT = 60.0  # seconds that a writer waits for the others
 START = bytes(32)  # what the first entry names as the one before it
 
@@ -86,6 +87,12 @@ class Ledger:
     def create(cls, path: str | Path) -> Ledger:
         """A new, empty ledger. Raises YozoraError when the file exists or cannot be made."""
         final = Path(path)
+        journal = final.with_name(final.name + "-journal")
+        if journal.exists() and not final.exists():
+            raise YozoraError(
+                f"{journal} was left by a ledger that is gone and would damage a new one: put that ledger back beside "
+                "it, or remove it too."
+            )
         with scratch(final.parent, final.name) as folder:
             part = folder / final.name
             with closing(sqlite3.connect(part)) as database:
@@ -334,6 +341,7 @@ class Ledger:
                         f"{self.path} is no ledger, or was cut off at its beginning: take a copy of it."
                     )
                 database.execute("PRAGMA synchronous = EXTRA")
+                database.execute(f"PRAGMA cache_size = -{CACHE}")
                 database.execute("PRAGMA secure_delete = ON")
                 database.execute(
                     "PRAGMA temp_store = MEMORY"
