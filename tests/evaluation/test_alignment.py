@@ -54,6 +54,14 @@ def test_the_same_body_twice_is_no_binding(parsed: Parsed) -> None:
     assert judge(EXPECTED, replace(parsed, bodies=(parsed.bodies[0],) * 2))["binding"] == 0
 
 
+def test_a_body_more_does_not_help_binding(parsed: Parsed) -> None:
+    first, second = parsed.bodies
+    faint = replace(second, visibility=second.visibility / 4)
+    wrong = replace(second, shape="none")
+    verdict = judge(EXPECTED, replace(parsed, bodies=(first, wrong, faint)))
+    assert verdict["binding"] == verdict["count"] == 0
+
+
 def test_the_order_of_bodies_does_not_matter(parsed: Parsed) -> None:
     assert judge(EXPECTED, replace(parsed, bodies=parsed.bodies[::-1])) == judge(EXPECTED, parsed)
 
