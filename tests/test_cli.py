@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yozora import cli, read
+from yozora import artifact, cli, read
 
 
 def run(*arguments: object) -> Result:
@@ -176,6 +178,47 @@ def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Pa
     )
 
 
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(corpus: Path) -> None:
+    command = [sys.executable, "-c", "from yozora.cli import main; main()", "corpus", "show"]
+    with subprocess.Popen(
+        [*command, corpus], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before the first line is written
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+class Killed(BaseException):
+    """In place of a signal: nothing catches it."""
+
+
+@pytest.fixture
+def killed_while_writing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ends the process when a file whose name is in the list has its content but not yet its place."""
+    names: list[str] = []
+    sync = artifact.sync
+
+    def dying(path: Path) -> None:
+        if path.name in names:
+            raise Killed
+        sync(path)
+
+    monkeypatch.setattr(artifact, "sync", dying)
+    return names
+
+
+def test_killed_while_rendering_no_half_record_is_there(
+    killed_while_writing: list[str], tmp_path: Path
+) -> None:
+    killed_while_writing.append("000001.json")
+    with pytest.raises(Killed):
+        run("world", "render", "--out", tmp_path / "out", "--clips", 3)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["000000.json", "000000.mp4", "000001.mp4"]
+
+
 def test_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "WEIGHTS", tmp_path)
     result = run("doctor", "--json")
@@ -297,6 +340,19 @@ def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:
     assert "another codec" in one_line_error(
         run("train", "model", "debug", *options, "--codec", other)
     )
+
+
+def test_killed_while_the_codec_is_copied_a_run_is_gone_on_with(
+    killed_while_writing: list[str], trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--corpus", trained / "corpus", "--codec", trained / "codec", "--out", out)
+    killed_while_writing.append("codec.safetensors")
+    with pytest.raises(Killed):
+        run("train", "model", "debug", *options, "--steps", 1)
+    assert not list(out.iterdir())
+    killed_while_writing.clear()
+    assert run("train", "model", "debug", *options, "--steps", 1, "--resume").exit_code == 0
 
 
 def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> None:

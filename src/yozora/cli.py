@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +44,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except YozoraError as error:
             raise Failure(str(error)) from error
+        except BrokenPipeError:
+            raise  # whoever read a pipe has seen enough, as `head` has; click ends quietly
         except OSError as error:
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise Failure(where) from error
@@ -282,11 +283,13 @@ def render_world(
 
 def saved(pairs: Iterable[tuple[Clip, Record]], out: Path) -> Iterator[tuple[Clip, Record]]:
     """Write each clip and its record into ``out`` as they pass by."""
+    from yozora.artifact import write_atomic
+
     out.mkdir(parents=True, exist_ok=True)
     for index, (clip, record) in enumerate(pairs):
         clip.save(out / f"{index:06d}.mp4", quality="exact")
         facts = json.dumps(dataclasses.asdict(record), ensure_ascii=False)
-        (out / f"{index:06d}.json").write_text(facts, encoding="utf-8")
+        write_atomic(out / f"{index:06d}.json", facts)
         yield clip, record
 
 
@@ -514,7 +517,7 @@ def fit_model(
     **limits: Any,
 ) -> Path:
     """Encode the corpus, train, and put the codec beside the new weights."""
-    from yozora.artifact import content_hash
+    from yozora.artifact import content_hash, write_atomic
     from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
     from yozora.sampling.pipeline import load_codec
@@ -536,7 +539,7 @@ def fit_model(
     ready = prepare(recipe, corpus, load_codec(weights), weights, report)
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
-        shutil.copyfile(weights, out / "codec.safetensors")
+        write_atomic(out / "codec.safetensors", weights.read_bytes())
     return train(
         recipe,
         ready.train,
