@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from yozora.models.huggingface import HuggingFace
 from yozora.models.minilm import MiniLM, minilm_directory
+from yozora.models.precision import autocast
 
 MINILM = "minilm"
 LONGEST = 96  # tokens of a caption that are read
@@ -45,7 +46,7 @@ class TextEncoder:
         # Padded here and at the end: some tokenizers would pad at the start, others not at all.
         ids = pad_sequence(rows, batch_first=True, padding_value=self.model.padding)
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(ids.device):
             hidden = self.model(ids, mask)
         normal = [F.layer_norm(h.float(), h.shape[-1:]) for h in hidden]
         states = torch.stack(normal).mean(0).half()

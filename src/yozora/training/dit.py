@@ -29,9 +29,11 @@ from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
 from yozora.training.optim import MuonAdamW, warmup_stable_decay
 from yozora.training.state import (
+    Facts,
     Log,
     Parts,
     open_run,
+    planned_steps,
     read_log,
     require_finite,
     save_state,
@@ -263,13 +265,15 @@ def train(
     """Trains a transformer and writes ``out/dit.safetensors`` (averaged weights); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to
-    go on from; ``resume`` goes on from the newest checkpoint in ``out``, bit for bit. Raises YozoraError when there
-    are no clips, or when loss or gradient is not finite; the last good checkpoint stays.
+    go on from; ``resume`` goes on from the newest checkpoint in ``out``, bit for bit unless ``steps`` is another
+    number than before. ``provenance`` says what the buckets were made from and stands in the weights' header. Raises
+    YozoraError when there are no clips, when a resumed run was another one, or when loss or gradient is not finite;
+    the last good checkpoint stays.
     """
-    last = steps or recipe.steps
+    last = planned_steps(out, steps, recipe.steps, resume=resume)
     draws = Draws(recipe, buckets, texts)
-    facts = {"recipe": json_hash(asdict(recipe))}
-    done, parts = open_run(out, facts["recipe"], resume=resume)
+    facts = Facts(json_hash(asdict(recipe)), json_hash(dict(provenance or {})), last)
+    done, parts = open_run(out, facts, resume=resume)
     learner = Learner.new(recipe, start_from if parts is None else None)
     if parts is not None:
         learner.restore(parts)
@@ -319,7 +323,8 @@ def train(
             if minutes is not None and time.monotonic() - began > 60 * minutes:
                 break
     save_state(out, done, learner.parts(), facts)
-    return write_model(recipe, learner, done, provenance or {}, out / "dit.safetensors")
+    made_by = {"recipe": asdict(recipe), "steps": done, "planned_steps": last, **(provenance or {})}
+    return write_model(recipe, learner, made_by, out / "dit.safetensors")
 
 
 def compile_blocks(network: DiT) -> None:
@@ -338,17 +343,16 @@ def compile_blocks(network: DiT) -> None:
 
 
 def write_model(
-    recipe: ModelRecipe, learner: Learner, steps: int, provenance: Mapping[str, Any], path: Path
+    recipe: ModelRecipe, learner: Learner, provenance: Mapping[str, Any], path: Path
 ) -> Path:
-    """Writes the averaged weights and all that sampling has to know of them."""
+    """Writes the averaged weights, at half precision, and all that sampling has to know of them."""
     config = {
         **config_of(recipe.config),
         "text_encoder": recipe.text,
         "shapes": [asdict(s) for s in recipe.shapes],
     }
-    facts = {"recipe": asdict(recipe), "steps": steps, **provenance}
     weights = {**learner.network.state_dict(), **learner.ema.weights}
-    save_weights(path, weights, config=config, provenance=facts)
+    save_weights(path, weights, config=config, provenance=provenance, dtype=torch.float16)
     return path
 
 

@@ -29,9 +29,11 @@ from yozora.training.optim import (
     warmup_stable_decay,
 )
 from yozora.training.state import (
+    Facts,
     Log,
     Parts,
     open_run,
+    planned_steps,
     require_finite,
     save_state,
     step_rng,
@@ -227,17 +229,18 @@ def train(
     steps: int | None = None,
     watch: Watch = lambda report: None,
 ) -> Path:
-    """Trains a codec and writes ``out/codec.safetensors`` (averaged weights); returns its path.
+    """Trains a codec and writes ``out/codec.safetensors`` (averaged weights, at half precision); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are a codec's
     weights to go on from (``decoder_only`` needs them). ``resume`` goes on from the newest checkpoint in ``out``, bit
-    for bit as if the run had not been interrupted. Raises YozoraError when the corpus has no usable clip, or when loss
-    or gradient is not finite; the last good checkpoint stays.
+    for bit as if the run had not been interrupted, unless ``steps`` is another number than before. Raises
+    YozoraError when the corpus has no usable clip or is another one than the resumed run's, or when loss or gradient is
+    not finite; the last good checkpoint stays.
     """
-    last = steps or recipe.steps
+    last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
-    facts = {"recipe": json_hash(asdict(recipe))}
-    done, parts = open_run(out, facts["recipe"], resume=resume)
+    facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)
+    done, parts = open_run(out, facts, resume=resume)
     if parts:
         learner = Learner.resumed(recipe, parts)
     elif start_from is not None:
@@ -284,13 +287,19 @@ def train(
     codec.load_state_dict({**codec.state_dict(), **ema.weights})
     if not recipe.decoder_only:
         store_statistics(codec, source, recipe)
-    provenance = {"recipe": asdict(recipe), "steps": done, "corpus": corpus.identity()}
+    provenance = {
+        "recipe": asdict(recipe),
+        "steps": done,
+        "planned_steps": last,
+        "corpus": facts.data,
+    }
     shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
     save_weights(
         out / "codec.safetensors",
         codec.state_dict(),
         config={**asdict(recipe.config), **shape},
         provenance=provenance,
+        dtype=torch.float16,
     )
     return out / "codec.safetensors"
 
