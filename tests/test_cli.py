@@ -301,6 +301,23 @@ def test_a_setting_that_does_not_fit_is_one_line(
     assert not run_dir.exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), "latents of 64 channels, recipe 'debug' takes 16"),
+        (("config.latent=64", "config.text=128"), "states of width 384, recipe 'debug' takes 128"),
+    ],
+)
+def test_what_does_not_fit_the_recipe_is_said_before_anything_is_encoded(
+    settings: tuple[str, ...], said: str, corpus: Path, tmp_path: Path
+) -> None:
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = run("train", "model", "debug", "--corpus", corpus, "--out", tmp_path / "o", *options)
+    assert said in one_line_error(result)
+    assert not (corpus / "latents").exists()
+    assert not list(corpus.glob("text/*/*"))
+
+
 def test_an_unknown_recipe_is_one_line(corpus: Path, tmp_path: Path) -> None:
     options = ("--corpus", corpus, "--out", tmp_path / "run")
     assert "debug" in one_line_error(run("train", "codec", "giant", *options))
@@ -331,6 +348,25 @@ def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
     options = ("--corpus", trained / "corpus", "--out", tmp_path / "more", "--steps", 1)
     report = run("train", "model", "debug", *options, "--from", trained / "model", "--json")
     assert json.loads(report.stdout)["step"] == 1
+
+
+def test_a_validation_clip_that_is_gone_is_said(trained: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    render = ("world", "render", "--corpus", corpus, "--size", "32x32", "--clips", 1)
+    for split in ("train", "validation"):
+        run(*render, "--split", split)
+    shown = run("corpus", "show", corpus, "--split", "validation", "--json")
+    (clip,) = json.loads(shown.stdout)["clips"]
+    (corpus / clip["path"]).unlink()
+    options = ("--corpus", corpus, "--codec", trained / "codec", "--out", tmp_path / "out")
+    assert "is missing" in one_line_error(run("train", "model", "debug", *options))
+
+
+def test_without_validation_clips_a_run_is_trained(trained: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    run("world", "render", "--corpus", corpus, "--size", "32x32", "--clips", 2)
+    options = ("--corpus", corpus, "--codec", trained / "codec", "--out", tmp_path / "out")
+    assert run("train", "model", "debug", *options, "--steps", 1).exit_code == 0
 
 
 def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:

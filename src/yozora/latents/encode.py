@@ -33,6 +33,10 @@ Made = TypeVar("Made")
 Progress = Callable[[int, int], None]  # done, total
 
 
+class NothingFitsError(YozoraError):
+    """No clip of a split fits any bucket: there would be 0 batches."""
+
+
 @dataclass(frozen=True)
 class Bucket:
     """Clips of one shape and where their latents are."""
@@ -61,7 +65,8 @@ def buckets(
     """The buckets of ``split``, encoding what is not cached yet.
 
     ``codec_id`` is the content hash of the codec's weights; ``progress`` is told of each shape's clips.
-    Raises YozoraError, naming the filter that took them, when no clip is left.
+    Raises NothingFitsError, naming the filter that took them, when no clip is left, and YozoraError when a clip cannot
+    be read.
     """
     groups: dict[Shape, list[Row]] = {}
     reasons: Counter[str] = Counter()
@@ -74,7 +79,7 @@ def buckets(
             groups.setdefault(place, []).append(row)
     if not groups:
         why = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-        raise YozoraError(
+        raise NothingFitsError(
             f"{corpus.path} gives 0 batches: of {len(rows)} clips of split '{split}' none fits a bucket"
             + (f" ({why})." if why else ".")
             + f" `yozora corpus check {corpus.path}` shows what it holds."
