@@ -17,7 +17,7 @@ from yozora import condition, flow
 from yozora.checkpoint import load_into, load_weights
 from yozora.errors import YozoraError
 from yozora.models.dit import DiT, DiTConfig, Text
-from yozora.models.precision import autocast
+from yozora.models.precision import autocast, best_device
 from yozora.models.text import TextEncoder, pad
 from yozora.models.vae import Codec, CodecConfig
 from yozora.sampling.guidance import Guidance, Guided
@@ -80,7 +80,7 @@ def load(name: str | Path = "nano") -> Pipeline:
         raise YozoraError(
             f"The header of {path} does not describe a model ({error}); copy or train it again."
         ) from error
-    return pipeline.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    return pipeline.to(best_device())
 
 
 def load_codec(path: Path) -> Codec:

@@ -23,7 +23,7 @@ from yozora.latents.buckets import Shape
 from yozora.latents.encode import Bucket
 from yozora.latents.store import TextCache
 from yozora.models.dit import DiT, DiTConfig, Text
-from yozora.models.precision import autocast
+from yozora.models.precision import autocast, best_device
 from yozora.models.text import pad
 from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
@@ -65,7 +65,7 @@ class ModelRecipe:
     ``sigma_std``: the logit-normal density of noise levels; where bodies go is decided above 0.8, what they look like
     below. ``drop_text``: share of captions left empty, for guidance. ``state_weight``: of the auxiliary loss on the
     world's facts (latents/state.py). ``compile``: fuse element-wise work, which takes a C++ compiler and a minute
-    before the first step.
+    before the first step. ``validate_every``, ``preview_every``: steps from one look at the run to the next.
     """
 
     name: str
@@ -90,6 +90,7 @@ class ModelRecipe:
     seed: int = 1
     checkpoint_minutes: float = 4.0
     validate_every: int = 100
+    preview_every: int = 250
 
 
 class Batch(NamedTuple):
@@ -106,6 +107,14 @@ class Batch(NamedTuple):
     state: Tensor
     has_state: Tensor
     tasks: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``; batches are drawn on the processor, so that runs agree on any device."""
+        moved = {
+            name: part.to(device) for name, part in self._asdict().items() if torch.is_tensor(part)
+        }
+        text = Text(self.text.states.to(device), self.text.mask.to(device))
+        return self._replace(text=text, **moved)
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,7 @@ class Learner:
     @classmethod
     def new(cls, recipe: ModelRecipe, start_from: Mapping[str, Tensor] | None) -> Learner:
         torch.manual_seed(recipe.seed)
-        network = DiT(recipe.config)
+        network = DiT(recipe.config).to(best_device())
         if start_from is not None:
             try:
                 network.load_state_dict(start_from)
@@ -280,14 +289,15 @@ def train(
     network, optimizer, ema = learner.network, learner.optimizer, learner.ema
     if recipe.compile:
         compile_blocks(network)
-    held_out = fixed_batches(recipe, validation, texts)
+    device = best_device()
+    held_out = [batch.to(device) for batch in fixed_batches(recipe, validation, texts)]
     began = saved = time.monotonic()
     waited = 0.0
     batches = prefetch(lambda step: draws.batch(step, last), range(done, last))
     with Log(out, done) as log, closing(batches):
         for step in range(done, last):
             asked = time.monotonic()
-            batch = next(batches)
+            batch = next(batches).to(device)
             waited += time.monotonic() - asked
 
             per_clip, state = losses(network, batch)
