@@ -284,6 +284,18 @@ def test_ingest_takes_what_it_can_and_says_what_it_cannot(footage: Path, tmp_pat
     assert "Something moves." in [caption for clip in clips for caption in clip["captions"]]
 
 
+def test_footage_taken_in_again_can_change_its_split(footage: Path, tmp_path: Path) -> None:
+    command = ("ingest", footage / "000001.mp4", "--corpus", tmp_path / "c", "--licence", "MIT")
+    run(*command, "--split", "train")
+    result = run(*command, "--split", "validation")
+    assert "took 0 clips of 1 files" in result.stderr
+    assert "1 were there and are changed" in result.stderr
+    report = json.loads(run(*command, "--split", "validation", "--json").stdout)
+    assert (report["updated"], report["duplicates"]) == (0, 1)
+    splits = json.loads(run("corpus", "check", tmp_path / "c", "--json").stdout)["splits"]
+    assert splits == {"train": 0, "validation": 1, "heldout": 0}
+
+
 def test_ingest_without_a_licence_takes_nothing(footage: Path, tmp_path: Path) -> None:
     result = run("ingest", footage, "--corpus", tmp_path / "corpus")
     assert result.exit_code == 1

@@ -332,6 +332,9 @@ def ingest(
     Every file needs a licence: from its sidecar file (NAME.json) or from --licence. Captions come from
     a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
     is refused with its reason and the rest is taken in; the exit status is 1 when nothing could be.
+
+    Footage that is taken in again, cut as before, is not stored twice: its clips take on the captions,
+    rights and split that hold now.
     """
     from yozora.footage.ingest import ingest_into
 
@@ -349,9 +352,10 @@ def ingest(
     else:
         for path, reason in report.refused:
             say(f"refused {path}: {reason}")
-        again = f" ({report.duplicates} were there already)" if report.duplicates else ""
-        say(f"took {report.added} clips of {report.files} files into {corpus}{again}")
-    if not report.added and not report.duplicates:
+        again = f"; {report.updated} were there and are changed" if report.updated else ""
+        same = f"; {report.duplicates} were there already" if report.duplicates else ""
+        say(f"took {report.added} clips of {report.files} files into {corpus}{again}{same}")
+    if not (report.added or report.updated or report.duplicates):
         raise Failure(f"nothing was taken into {corpus}; `yozora corpus check {corpus}` says why.")
 
 
