@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yozora import artifact, cli, read
+from yozora.checkpoint import load_weights, save_weights
 
 
 def run(*arguments: object) -> Result:
@@ -163,6 +164,16 @@ def test_corpus_check_counts(corpus: Path) -> None:
     (bucket,) = report["buckets"]
     assert (bucket["frames"], bucket["width"], bucket["height"]) == (17, 112, 64)
     assert "112" in run("corpus", "check", corpus).stdout
+
+
+def test_corpus_check_says_what_a_recipe_takes(corpus: Path) -> None:
+    used = json.loads(run("corpus", "check", corpus, "--json").stdout)["recipe"]
+    assert [(s["frames"], s["train"]) for s in used["shapes"]] == [(17, 3), (1, 0)]
+    assert (used["recipe"], used["left_out"], used["seconds_behind"]) == ("nano", [], 0)
+    shown = run("corpus", "check", corpus, "--recipe", "debug").stdout
+    assert "aspect 1.75 is far from every bucket's" in shown
+    assert "fits recipe 'debug', so it has 0 batches" in shown
+    assert "giant" in one_line_error(run("corpus", "check", corpus, "--recipe", "giant"))
 
 
 def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Path) -> None:
@@ -379,6 +390,24 @@ def test_without_validation_clips_a_run_is_trained(trained: Path, tmp_path: Path
     run("world", "render", "--corpus", corpus, "--size", "32x32", "--clips", 2)
     options = ("--corpus", corpus, "--codec", trained / "codec", "--out", tmp_path / "out")
     assert run("train", "model", "debug", *options, "--steps", 1).exit_code == 0
+
+
+def test_a_models_codec_may_differ_in_its_decoder_alone(trained: Path, tmp_path: Path) -> None:
+    tensors, config, _ = load_weights(trained / "codec" / "codec.safetensors")
+    options = ("--corpus", trained / "corpus", "--from", trained / "model", "--steps", 1)
+    for name, fits in (("mean", False), ("linear_in.bias", False), ("decoder", True)):
+        changed = {k: v + 0.25 if k.startswith(name) else v for k, v in tensors.items()}
+        assert any(not changed[k].equal(tensors[k]) for k in tensors)
+        codec = tmp_path / f"{name}.safetensors"
+        save_weights(codec, changed, config=config)
+        result = run(
+            "train", "model", "debug", *options, "--codec", codec, "--out", tmp_path / name
+        )
+        if fits:
+            assert result.exit_code == 0
+        else:
+            assert "makes others" in one_line_error(result)
+            assert not (tmp_path / name).exists()
 
 
 def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:

@@ -366,17 +366,32 @@ def corpus_group() -> None:
 
 @corpus_group.command("check")
 @click.argument("directory", type=FOLDER, metavar="DIR")
+@click.option(
+    "--recipe",
+    default="nano",
+    show_default=True,
+    metavar="NAME",
+    help="The model recipe that is to be trained.",
+)
 @as_json
-def check_corpus(directory: Path, as_json: bool) -> None:
-    """Count the clips of each bucket and split, and say what was dropped and why.
+def check_corpus(directory: Path, recipe: str, as_json: bool) -> None:
+    """Count the clips of each shape and split, and say what was dropped and why.
 
-    This is where to look when a training run says that it has 0 batches.
+    This is where to look when a training run says that it has 0 batches: for each shape of the recipe
+    it says how many clips fit, why the others do not, and how many seconds are left unused.
     """
     from yozora.corpus.catalogue import Corpus
     from yozora.corpus.report import check
+    from yozora.latents.usage import usage
+    from yozora.recipes import model_recipe
 
-    report = check(Corpus.open(directory))
-    print_json(report.to_json()) if as_json else print_rich(report)
+    chosen, corpus = model_recipe(recipe), Corpus.open(directory)
+    report, used = check(corpus), usage(recipe, chosen.shapes, corpus.rows())
+    if as_json:
+        print_json({**report.to_json(), "recipe": used.to_json()})
+    else:
+        print_rich(report)
+        print_rich(used)
 
 
 @corpus_group.command("show")
@@ -566,7 +581,7 @@ def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
     """The codec to train with: the one given, else that of the model or run to go on from, else nano's.
 
     Raises:
-        YozoraError: there is none, or the run in ``out`` has another one.
+        YozoraError: there is none, the run in ``out`` has another one, or the model to go on from knows other latents.
     """
     from yozora.artifact import content_hash
 
@@ -581,7 +596,23 @@ def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
         raise YozoraError(f"There is no codec at {found}: train one, and name it with --codec.")
     if own.exists() and content_hash(own) != content_hash(found):
         raise YozoraError(f"The run in {out} has another codec than {found}: choose another --out.")
+    if start is not None and not same_latents(found, start / own.name):
+        raise YozoraError(
+            f"The model in {start} learned the latents of its own codec, and {found} makes others: leave out --codec, "
+            "or train a codec with --set decoder_only=true --from that model."
+        )
     return found
+
+
+def same_latents(one: Path, other: Path) -> bool:
+    """Whether two codecs encode alike: bit for bit the same weights and statistics, but for the decoder's."""
+    from yozora.checkpoint import load_weights
+
+    if one.resolve() == other.resolve():
+        return True
+    a, b = (load_weights(path)[0] for path in (one, other))
+    shared = (name for name in a.keys() | b.keys() if not name.startswith("decoder."))
+    return all(name in a and name in b and a[name].equal(b[name]) for name in shared)
 
 
 def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
