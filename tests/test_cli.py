@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,9 @@ from hypothesis import strategies as st
 
 from yozora import artifact, cli, read
 from yozora.checkpoint import load_weights, save_weights
+from yozora.sampling.pipeline import Settings
+from yozora.sampling.solvers import SOLVERS
+from yozora.world.scene import KINDS
 
 
 def run(*arguments: object) -> Result:
@@ -79,6 +85,9 @@ WRONG_CALLS = [
     "generate prompt -o out.mp4 --seconds nan",
     "generate prompt -o out.mp4 --seconds=-1",
     "generate prompt -o out.mp4 --seed=-1",
+    "generate prompt -o out.mp4 --solver heun",
+    "generate prompt -o out.mp4 --shift 0",
+    f"generate prompt -o out.mp4 --extend forward --image {__file__} --video {__file__}",
 ]
 
 
@@ -88,6 +97,18 @@ def test_a_wrong_call_is_status_2(line: str) -> None:
     assert result.exit_code == 2
     assert "Error" in result.stderr
     assert result.stdout == ""
+
+
+def test_help_says_what_the_rooms_know() -> None:
+    shown = " ".join(run("world", "render", "--help").stdout.split())
+    assert cli.KINDS == KINDS
+    assert ", ".join(KINDS) in shown
+    options = {option.name: option for option in cli.generate.params}
+    usual = dataclasses.asdict(Settings())
+    for name in ("steps", "guidance", "shift", "solver"):
+        assert options[name].default == usual[name]
+        assert f"[default: {usual[name]}" in run("generate", "--help").stdout
+    assert set(cli.SOLVERS) == set(SOLVERS)
 
 
 def one_line_error(result: Result) -> str:
@@ -183,6 +204,11 @@ def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Pa
     )
     assert len(shown["clips"]) == 2
     assert all(clip["captions"] and (corpus / clip["path"]).exists() for clip in shown["clips"])
+    for clip in shown["clips"]:
+        shape = {"kind": "world", "frames": 17, "width": 112, "height": 64, "fps": 8}
+        assert clip.items() >= {**shape, "seconds": 17 / 8, "split": "train"}.items()
+        assert clip["path"].endswith(f"{clip['id']}.mp4")
+        assert "scene" in clip["labels"]
     assert read(sheet).frames.shape[0] == 1
     assert "no such clips" in one_line_error(
         run("corpus", "show", corpus, "--split", "heldout", "--sheet", sheet)
@@ -240,6 +266,24 @@ def test_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "nano").mkdir()
     (tmp_path / "nano" / "model.safetensors").write_bytes(bytes(2_000_000))
     assert "nano (2 MB)" in run("doctor").stdout
+
+
+def test_doctor_looks_at_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from yozora import doctor
+    from yozora.video.writing import ENCODERS
+
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    needed = {re.split("[<>=]", need)[0] for need in project["project"]["dependencies"]}
+    assert {*doctor.REQUIRED, doctor.TEXT_ENCODER} == needed
+    assert set(doctor.ENCODERS) == {encoder for encoder, *_ in ENCODERS.values()}
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "scipy" else version(name))
+    shown = run("doctor")
+    assert shown.exit_code == 1
+    (line,) = (
+        line for line in shown.stdout.splitlines() if "not installed" in line and "scipy" in line
+    )
+    assert line.split() == ["missing", "scipy", "not", "installed"]
 
 
 def test_doctor_reads_processor_flags() -> None:
@@ -440,6 +484,9 @@ def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> 
     )
     assert report["files"] == [str(out)]
     clip = read(out)
+    facts = {"frames": len(clip), "fps": clip.fps, "width": 32, "height": 32}
+    sampled = {"steps": 1, "guidance": 3.0, "shift": 1.5, "solver": "multistep", "seed": 0}
+    assert report.items() >= {**facts, **sampled, "seconds": clip.seconds}.items()
     assert clip.frames.shape[1:] == (32, 32, 3)
     assert abs(clip.seconds - 1) < 0.2
     longer = tmp_path / "longer.webm"
@@ -469,6 +516,26 @@ def test_generate_many_keeps_the_files_order(trained: Path, tmp_path: Path) -> N
     made = read(alone).frames.astype(int)
     same, other = (abs(made - read(out / f"{n:04d}.mp4").frames).mean() for n in (1, 2))
     assert same < 2 < other
+
+
+def test_clips_of_two_runs_never_share_a_folder(
+    killed_while_writing: list[str],
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
+    prompts.write_text("a red ball\n", encoding="utf-8")
+    many = ("generate", "--prompts", prompts, "-o", out, "--model", trained / "model", "--steps", 1)
+    killed_while_writing.append("prompts.json")
+    with pytest.raises(Killed):
+        run(*many)
+    assert not list(out.iterdir())  # no clip before its prompt
+    killed_while_writing.clear()
+    report = json.loads(run(*many, "--json").stdout)
+    assert (report["files"], report["frames"]) == ([str(out / "0000.mp4")], 17)
+    monkeypatch.setattr("yozora.sampling.pipeline.load", lambda name: pytest.fail("too late"))
+    assert "holds clips already, 0000.mp4 first" in one_line_error(run(*many))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00a"])

@@ -20,6 +20,7 @@ from yozora.errors import YozoraError
 
 if TYPE_CHECKING:
     from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.schema import Row
     from yozora.training.dit import ModelRecipe
     from yozora.video import Clip, Record
 
@@ -116,6 +117,9 @@ COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
 SIZE = parsed(parse_size, "a size such as 112x64")
 SUFFIXES = (".mp4", ".webm", ".gif")
+# What the world and sampling know, said here again so that help need not import them; the tests compare.
+KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")
+SOLVERS = ("euler", "multistep")
 EXISTING = click.Path(exists=True, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
@@ -238,7 +242,7 @@ def world() -> None:
     "--kinds",
     metavar="a,b,..",
     callback=parsed(parse_names, "a list of names"),
-    help="Only these motions, such as fall,throw,pendulum.",
+    help=f"Only these motions: {', '.join(KINDS)}.",
 )
 @click.option("--bodies", type=click.IntRange(1, 3), help="Only scenes with this many bodies.")
 @click.option("--split", type=SPLIT, default="train", show_default=True)
@@ -418,15 +422,20 @@ def show_corpus(
     if sheet is not None:
         report.sheet(corpus, rows, sheet)
     if as_json:
-        print_json(
-            {"clips": [{**dataclasses.asdict(row.record), "path": row.path} for row in rows]}
-        )
+        print_json({"clips": [clip_facts(row) for row in rows]})
         return
     for row in rows:
         shape = f"{row.frames} frames {row.width}x{row.height} at {row.fps:g} fps"
         click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {shape}")
         for caption in row.captions:
             click.echo(f"  {caption}")
+
+
+def clip_facts(row: Row) -> dict[str, Any]:
+    """A row for machines: its columns, with the labels as JSON."""
+    facts = dataclasses.asdict(row)
+    del facts["labels_json"]
+    return {**facts, "seconds": row.seconds, "labels": row.labels}
 
 
 @main.group()
@@ -612,7 +621,9 @@ def same_latents(one: Path, other: Path) -> bool:
         return True
     a, b = (load_weights(path)[0] for path in (one, other))
     shared = (name for name in a.keys() | b.keys() if not name.startswith("decoder."))
-    return all(name in a and name in b and a[name].equal(b[name]) for name in shared)
+    return all(
+        name in a and name in b and a[name].float().equal(b[name].float()) for name in shared
+    )
 
 
 def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
@@ -634,7 +645,27 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
 @click.option("--seconds", type=POSITIVE, default=2.0, show_default=True)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same video.")
 @click.option("--steps", type=COUNT, default=20, show_default=True, help="Solver steps.")
-@click.option("--guidance", type=Finite(), help="Weight of the prompt; 1 switches guidance off.")
+@click.option(
+    "--guidance",
+    type=Finite(),
+    default=3.0,
+    show_default=True,
+    help="Weight of the prompt; 1 switches guidance off.",
+)
+@click.option(
+    "--shift",
+    type=POSITIVE,
+    default=1.5,
+    show_default=True,
+    help="Above 1: more of the steps go to high noise, where motion is decided.",
+)
+@click.option(
+    "--solver",
+    type=click.Choice(SOLVERS),
+    default="multistep",
+    show_default=True,
+    help="Of the ODE.",
+)
 @click.option("--image", type=FILE, help="Start from this still.")
 @click.option("--video", type=FILE, help="The clip to extend or to fill.")
 @click.option(
@@ -659,17 +690,19 @@ def generate(
     video: Path | None,
     extend: str | None,
     fill: tuple[float, float] | None,
-    guidance: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Generate a video from a sentence, and if you like from a still or a clip.
 
-    With --prompts FILE the model is loaded once and -o DIR receives 0000.mp4, 0001.mp4 and so on in
-    the file's order, with prompts.json beside them.
+    With --prompts FILE the model is loaded once and -o DIR receives prompts.json, then 0000.mp4,
+    0001.mp4 and so on in the file's order. DIR must hold no MP4 before, so that clips of two runs are
+    never taken for one.
     """
     if (prompt is None) == (prompts is None):
         raise click.UsageError("give either a PROMPT or --prompts FILE")
+    if image and video:
+        raise click.UsageError("a clip starts from --image or from --video, not from both")
     if (video is None) != (extend is None and fill is None) or (extend and fill):
         raise click.UsageError("--video goes with one of --extend and --fill")
     if prompts is not None and (image or video):
@@ -678,15 +711,15 @@ def generate(
         raise click.UsageError(f"-o {out}: the name must end in one of {', '.join(SUFFIXES)}")
     from yozora.sampling.pipeline import load
 
-    if guidance is not None:
-        options["guidance"] = guidance
     texts = read_prompts(prompts) if prompts is not None else []
+    if prompts is not None:
+        require_no_clips(out)
     began = time.monotonic()
     pipeline = load(model)
     if prompts is not None:
         seeds = [seed + number for number in range(len(texts))]
         clips = pipeline.generate_many(texts, seeds=seeds, **options)
-        files = list(save_numbered(tracked(clips, "generating", len(texts)), texts, out))
+        files, clip = save_numbered(tracked(clips, "generating", len(texts)), texts, out)
     else:
         with progress_bar() as show:
             clip = pipeline.generate(
@@ -703,6 +736,8 @@ def generate(
         files = [str(clip.save(out))]
     took = round(time.monotonic() - began, 2)
     report = {"model": model, "files": files, "seed": seed, "took_seconds": took, **options}
+    report |= {"frames": len(clip), "fps": clip.fps, "width": clip.width, "height": clip.height}
+    report["seconds"] = clip.seconds  # of each clip as it is, not as it was asked for
     print_json(report) if as_json else say(f"wrote {out} ({len(files)} videos)")
 
 
@@ -718,17 +753,28 @@ def read_prompts(path: Path) -> list[str]:
     return prompts
 
 
-def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> Iterator[str]:
-    """Write 0000.mp4 and so on as the clips come, then prompts.json; yields the paths."""
+def require_no_clips(folder: Path) -> None:
+    """Raises YozoraError when a folder holds an MP4, which would be judged by another run's prompts."""
+    if found := sorted(folder.glob("*.mp4")):
+        raise YozoraError(
+            f"{folder} holds clips already, {found[0].name} first: choose another -o, or remove them."
+        )
+
+
+def save_numbered(
+    clips: Iterable[Clip], prompts: Sequence[str], out: Path
+) -> tuple[list[str], Clip]:
+    """Write prompts.json, then 0000.mp4 and so on as the clips come; the paths, and the last clip."""
     from yozora.artifact import write_atomic
 
     out.mkdir(parents=True, exist_ok=True)
-    names = [f"{index:04d}.mp4" for index in range(len(prompts))]
-    for name, clip in zip(names, clips, strict=True):
-        clip.save(out / name)
-        yield str(out / name)
+    files = [out / f"{index:04d}.mp4" for index in range(len(prompts))]
+    names = (file.name for file in files)
     listing = json.dumps(dict(zip(names, prompts, strict=True)), indent=2, ensure_ascii=False)
     write_atomic(out / "prompts.json", listing + "\n")
+    for file, clip in zip(files, clips, strict=True):
+        clip.save(file)
+    return [str(file) for file in files], clip
 
 
 @main.command()
@@ -792,8 +838,8 @@ def doctor(directory: Path, as_json: bool) -> None:
         colours = {"ok": "green", "note": "yellow", "missing": "red"}
         for check in checks:
             mark = click.style(f"{check.status:<8}", fg=colours[check.status])
-            click.echo(f"{mark}{check.name:<18}{check.value}")
+            click.echo(f"{mark}{check.name:<24}{check.value}")
             if check.advice:
-                click.echo(f"{'':26}{check.advice}")
+                click.echo(f"{'':32}{check.advice}")
     if not healthy(checks):
         raise SystemExit(1)
