@@ -413,8 +413,11 @@ def test_training_goes_on_only_when_told_to(trained: Path) -> None:
 
 def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
     options = ("--corpus", trained / "corpus", "--out", tmp_path / "more", "--steps", 1)
-    report = run("train", "model", "debug", *options, "--from", trained / "model", "--json")
-    assert json.loads(report.stdout)["step"] == 1
+    more = ("--from", trained / "model", "--set", "preview_every=1", "--json")
+    assert json.loads(run("train", "model", "debug", *options, *more).stdout)["step"] == 1
+    assert (tmp_path / "more" / "previews" / "00000001.png").is_file()
+    facts = load_weights(tmp_path / "more" / "dit.safetensors")[2]
+    assert facts["from"] == artifact.content_hash(trained / "model" / "dit.safetensors")
 
 
 def test_a_validation_clip_that_is_gone_is_said(trained: Path, tmp_path: Path) -> None:

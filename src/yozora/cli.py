@@ -548,8 +548,9 @@ def fit_model(
     from yozora.artifact import content_hash, write_atomic
     from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
+    from yozora.evaluation.previews import Previews
     from yozora.sampling.pipeline import load_codec
-    from yozora.training.dit import train
+    from yozora.training.dit import Probe, train
     from yozora.training.prepare import prepare
     from yozora.training.state import latest_state
 
@@ -564,10 +565,13 @@ def fit_model(
     def report(phase: str, done: int, total: int) -> None:
         watch({"phase": phase, "done": done, "of": total})
 
-    ready = prepare(recipe, corpus, load_codec(weights), weights, report)
+    loaded = load_codec(weights)
+    ready = prepare(recipe, corpus, loaded, weights, report)
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
         write_atomic(out / "codec.safetensors", weights.read_bytes())
+    shape = dataclasses.asdict(max(recipe.shapes, key=lambda s: s.frames))
+    previews = Previews(loaded, recipe.text, shape, out / "previews")
     return train(
         recipe,
         ready.train,
@@ -575,6 +579,8 @@ def fit_model(
         out,
         validation=ready.validation,
         start_from=load_weights(start / "dit.safetensors")[0] if start else None,
+        origin=content_hash(start / "dit.safetensors") if start else None,
+        probe=Probe(recipe.preview_every, previews),
         provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
         watch=watch,
         **limits,
