@@ -77,6 +77,15 @@ def test_what_a_prompt_leaves_open_is_not_judged(parsed: Parsed) -> None:
     assert set(verdict) == {"colour", "count", "all"}
 
 
+def test_dense_captions_say_all_sizes_and_short_ones_those_they_name() -> None:
+    for bodies in (1, 2, 3):
+        for text, scene in prompts(40, 9, bodies=bodies):
+            assert of_scene(scene, text) == of_scene(scene)
+        for text, scene in prompts(40, 9, bodies=bodies, style="short"):
+            sizes = {b.size for b in of_scene(scene, text).bodies}
+            assert sizes == {b.size for b in of_words(text).bodies}
+
+
 def test_accuracy_averages_over_the_clips_an_attribute_applies_to() -> None:
     scores = accuracy([{"colour": 1.0, "all": 0.0}, {"colour": 0.0, "speed": 1.0, "all": 0.0}])
     assert (scores["colour"].value, scores["colour"].n) == (0.5, 2)

@@ -85,9 +85,9 @@ def judge(expected: Expected, parsed: Parsed) -> Verdict:
     if expected.camera:
         verdict["camera"] = float(parsed.camera == expected.camera)
     if len(expected.bodies) > 1:
-        wanted_pairs = Counter((b.colour, b.shape) for b in expected.bodies)
-        seen_pairs = Counter((track.colour, track.shape) for _, track in couples if track)
-        verdict["binding"] = float(not wanted_pairs - seen_pairs)
+        unmet = Counter((b.colour, b.shape) for b in expected.bodies)
+        unmet.subtract((track.colour, track.shape) for _, track in couples if track)
+        verdict["binding"] = float(max(unmet.values()) <= 0)
     together = ("colour", "shape", "motion", "count", "background")
     verdict["all"] = float(all(verdict.get(name, 1.0) == 1 for name in together))
     return verdict
