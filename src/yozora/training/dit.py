@@ -110,11 +110,10 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``; batches are drawn on the processor, so that runs agree on any device."""
-        moved = {
-            name: part.to(device) for name, part in self._asdict().items() if torch.is_tensor(part)
-        }
+        tensors = (part.to(device) for part in self if isinstance(part, Tensor))
+        latents, facts, known, sigma, noise, state, has_state = tensors
         text = Text(self.text.states.to(device), self.text.mask.to(device))
-        return self._replace(text=text, **moved)
+        return Batch(latents, text, facts, known, sigma, noise, state, has_state, self.tasks)
 
 
 @dataclass(frozen=True)
