@@ -653,6 +653,7 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
 @click.option("--steps", type=COUNT, default=20, show_default=True, help="Solver steps.")
 @click.option(
     "--guidance",
+    metavar="FLOAT",
     type=Finite(),
     default=3.0,
     show_default=True,
@@ -794,6 +795,13 @@ def save_numbered(
 )
 @click.option("--out", type=FOLDER, required=True, help="For report.html and scores.json.")
 @click.option("--prompts", type=COUNT, default=300, show_default=True, help="Held-out prompts.")
+@click.option(
+    "--style",
+    type=click.Choice(["dense", "short", "mixed"]),
+    default="dense",
+    show_default=True,
+    help="Wording of the prompts: everything said, the least, or both.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the prompts and videos.")
 @click.option("--corpus", type=FOLDER, help="Whose held-out clips the codec suite codes.")
 @as_json
@@ -802,6 +810,7 @@ def evaluate(
     suites: tuple[str, ...],
     out: Path,
     prompts: int,
+    style: str,
     seed: int,
     corpus: Path | None,
     as_json: bool,
@@ -820,6 +829,7 @@ def evaluate(
             suites or SUITES,
             out=out,
             prompts=prompts,
+            style=style,
             seed=seed,
             corpus=corpus,
             progress=show,
