@@ -655,14 +655,14 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
     "--guidance",
     metavar="FLOAT",
     type=Finite(),
-    default=3.0,
+    default=4.0,
     show_default=True,
     help="Weight of the prompt; 1 switches guidance off.",
 )
 @click.option(
     "--shift",
     type=POSITIVE,
-    default=1.5,
+    default=2.0,
     show_default=True,
     help="Above 1: more of the steps go to high noise, where motion is decided.",
 )

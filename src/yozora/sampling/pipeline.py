@@ -34,17 +34,17 @@ class Settings:
     """How to sample. ``shift`` moves the schedule towards noise; ``solver`` is euler or multistep."""
 
     steps: int = 20
-    guidance: float = 3.0
-    guidance_low: float = 0.15
+    guidance: float = 4.0
+    guidance_low: float = 0.35
     guidance_high: float = 1.0
-    shift: float = 1.5
+    shift: float = 2.0
     solver: str = "multistep"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise YozoraError(f"Sampling takes at least one step, not {self.steps}.")
         if not math.isfinite(self.guidance):
-            raise YozoraError(f"The guidance scale is a number such as 3, not {self.guidance}.")
+            raise YozoraError(f"The guidance scale is a number such as 4, not {self.guidance}.")
         if not 0 < self.shift < math.inf:
             raise YozoraError(f"The timestep shift is a positive number, not {self.shift}.")
         if self.solver not in SOLVERS:
