@@ -17,7 +17,7 @@ from pathlib import Path
 from common import Model, Report, memory, model, options, report, seconds, spread, verdict
 
 PROMPT = "a red ball bounces on a dark background while a blue square moves slowly to the left"
-SECONDS, STEPS, GUIDANCE, BATCH = 2.0, 20, 3.0, 16
+SECONDS, STEPS, GUIDANCE, BATCH = 2.0, 20, 4.0, 16
 COMMAND = [sys.executable, "-c", "from yozora.cli import main; main()", "generate", PROMPT]
 
 

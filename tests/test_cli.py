@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +17,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yozora import cli, read
+from yozora import artifact, cli, read
+from yozora.checkpoint import load_weights, save_weights
+from yozora.sampling.pipeline import Settings
+from yozora.sampling.solvers import SOLVERS
+from yozora.world.scene import KINDS
 
 
 def run(*arguments: object) -> Result:
@@ -76,6 +85,9 @@ WRONG_CALLS = [
     "generate prompt -o out.mp4 --seconds nan",
     "generate prompt -o out.mp4 --seconds=-1",
     "generate prompt -o out.mp4 --seed=-1",
+    "generate prompt -o out.mp4 --solver heun",
+    "generate prompt -o out.mp4 --shift 0",
+    f"generate prompt -o out.mp4 --extend forward --image {__file__} --video {__file__}",
 ]
 
 
@@ -85,6 +97,18 @@ def test_a_wrong_call_is_status_2(line: str) -> None:
     assert result.exit_code == 2
     assert "Error" in result.stderr
     assert result.stdout == ""
+
+
+def test_help_says_what_the_rooms_know() -> None:
+    shown = " ".join(run("world", "render", "--help").stdout.split())
+    assert cli.KINDS == KINDS
+    assert ", ".join(KINDS) in shown
+    options = {option.name: option for option in cli.generate.params}
+    usual = dataclasses.asdict(Settings())
+    for name in ("steps", "guidance", "shift", "solver"):
+        assert options[name].default == usual[name]
+        assert f"[default: {usual[name]}" in run("generate", "--help").stdout
+    assert set(cli.SOLVERS) == set(SOLVERS)
 
 
 def one_line_error(result: Result) -> str:
@@ -163,6 +187,16 @@ def test_corpus_check_counts(corpus: Path) -> None:
     assert "112" in run("corpus", "check", corpus).stdout
 
 
+def test_corpus_check_says_what_a_recipe_takes(corpus: Path) -> None:
+    used = json.loads(run("corpus", "check", corpus, "--json").stdout)["recipe"]
+    assert [(s["frames"], s["train"]) for s in used["shapes"]] == [(17, 3), (1, 0)]
+    assert (used["recipe"], used["left_out"], used["seconds_behind"]) == ("nano", [], 0)
+    shown = run("corpus", "check", corpus, "--recipe", "debug").stdout
+    assert "aspect 1.75 is far from every bucket's" in shown
+    assert "fits recipe 'debug', so it has 0 batches" in shown
+    assert "giant" in one_line_error(run("corpus", "check", corpus, "--recipe", "giant"))
+
+
 def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     shown = json.loads(
@@ -170,10 +204,56 @@ def test_corpus_show_lists_captions_and_draws_a_sheet(corpus: Path, tmp_path: Pa
     )
     assert len(shown["clips"]) == 2
     assert all(clip["captions"] and (corpus / clip["path"]).exists() for clip in shown["clips"])
+    for clip in shown["clips"]:
+        shape = {"kind": "world", "frames": 17, "width": 112, "height": 64, "fps": 8}
+        assert clip.items() >= {**shape, "seconds": 17 / 8, "split": "train"}.items()
+        assert clip["path"].endswith(f"{clip['id']}.mp4")
+        assert "scene" in clip["labels"]
     assert read(sheet).frames.shape[0] == 1
     assert "no such clips" in one_line_error(
         run("corpus", "show", corpus, "--split", "heldout", "--sheet", sheet)
     )
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(corpus: Path) -> None:
+    command = [sys.executable, "-c", "from yozora.cli import main; main()", "corpus", "show"]
+    with subprocess.Popen(
+        [*command, corpus], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before the first line is written
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+class Killed(BaseException):
+    """In place of a signal: nothing catches it."""
+
+
+@pytest.fixture
+def killed_while_writing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ends the process when a file whose name is in the list has its content but not yet its place."""
+    names: list[str] = []
+    sync = artifact.sync
+
+    def dying(path: Path) -> None:
+        if path.name in names:
+            raise Killed
+        sync(path)
+
+    monkeypatch.setattr(artifact, "sync", dying)
+    return names
+
+
+def test_killed_while_rendering_no_half_record_is_there(
+    killed_while_writing: list[str], tmp_path: Path
+) -> None:
+    killed_while_writing.append("000001.json")
+    with pytest.raises(Killed):
+        run("world", "render", "--out", tmp_path / "out", "--clips", 3)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["000000.json", "000000.mp4", "000001.mp4"]
 
 
 def test_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +266,24 @@ def test_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "nano").mkdir()
     (tmp_path / "nano" / "model.safetensors").write_bytes(bytes(2_000_000))
     assert "nano (2 MB)" in run("doctor").stdout
+
+
+def test_doctor_looks_at_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from yozora import doctor
+    from yozora.video.writing import ENCODERS
+
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    needed = {re.split("[<>=]", need)[0] for need in project["project"]["dependencies"]}
+    assert {*doctor.REQUIRED, doctor.TEXT_ENCODER} == needed
+    assert set(doctor.ENCODERS) == {encoder for encoder, *_ in ENCODERS.values()}
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "scipy" else version(name))
+    shown = run("doctor")
+    assert shown.exit_code == 1
+    (line,) = (
+        line for line in shown.stdout.splitlines() if "not installed" in line and "scipy" in line
+    )
+    assert line.split() == ["missing", "scipy", "not", "installed"]
 
 
 def test_doctor_reads_processor_flags() -> None:
@@ -241,6 +339,18 @@ def test_ingest_takes_what_it_can_and_says_what_it_cannot(footage: Path, tmp_pat
     assert "Something moves." in [caption for clip in clips for caption in clip["captions"]]
 
 
+def test_footage_taken_in_again_can_change_its_split(footage: Path, tmp_path: Path) -> None:
+    command = ("ingest", footage / "000001.mp4", "--corpus", tmp_path / "c", "--licence", "MIT")
+    run(*command, "--split", "train")
+    result = run(*command, "--split", "validation")
+    assert "took 0 clips of 1 files" in result.stderr
+    assert "1 were there and are changed" in result.stderr
+    report = json.loads(run(*command, "--split", "validation", "--json").stdout)
+    assert (report["updated"], report["duplicates"]) == (0, 1)
+    splits = json.loads(run("corpus", "check", tmp_path / "c", "--json").stdout)["splits"]
+    assert splits == {"train": 0, "validation": 1, "heldout": 0}
+
+
 def test_ingest_without_a_licence_takes_nothing(footage: Path, tmp_path: Path) -> None:
     result = run("ingest", footage, "--corpus", tmp_path / "corpus")
     assert result.exit_code == 1
@@ -256,6 +366,23 @@ def test_a_setting_that_does_not_fit_is_one_line(
     options = ("--corpus", corpus, "--out", run_dir, "--set", setting)
     assert "--set" in one_line_error(run("train", "model", "debug", *options))
     assert not run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), "latents of 64 channels, recipe 'debug' takes 16"),
+        (("config.latent=64", "config.text=128"), "states of width 384, recipe 'debug' takes 128"),
+    ],
+)
+def test_what_does_not_fit_the_recipe_is_said_before_anything_is_encoded(
+    settings: tuple[str, ...], said: str, corpus: Path, tmp_path: Path
+) -> None:
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = run("train", "model", "debug", "--corpus", corpus, "--out", tmp_path / "o", *options)
+    assert said in one_line_error(result)
+    assert not (corpus / "latents").exists()
+    assert not list(corpus.glob("text/*/*"))
 
 
 def test_an_unknown_recipe_is_one_line(corpus: Path, tmp_path: Path) -> None:
@@ -286,8 +413,48 @@ def test_training_goes_on_only_when_told_to(trained: Path) -> None:
 
 def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
     options = ("--corpus", trained / "corpus", "--out", tmp_path / "more", "--steps", 1)
-    report = run("train", "model", "debug", *options, "--from", trained / "model", "--json")
-    assert json.loads(report.stdout)["step"] == 1
+    more = ("--from", trained / "model", "--set", "preview_every=1", "--json")
+    assert json.loads(run("train", "model", "debug", *options, *more).stdout)["step"] == 1
+    assert (tmp_path / "more" / "previews" / "00000001.png").is_file()
+    facts = load_weights(tmp_path / "more" / "dit.safetensors")[2]
+    assert facts["from"] == artifact.content_hash(trained / "model" / "dit.safetensors")
+
+
+def test_a_validation_clip_that_is_gone_is_said(trained: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    render = ("world", "render", "--corpus", corpus, "--size", "32x32", "--clips", 1)
+    for split in ("train", "validation"):
+        run(*render, "--split", split)
+    shown = run("corpus", "show", corpus, "--split", "validation", "--json")
+    (clip,) = json.loads(shown.stdout)["clips"]
+    (corpus / clip["path"]).unlink()
+    options = ("--corpus", corpus, "--codec", trained / "codec", "--out", tmp_path / "out")
+    assert "is missing" in one_line_error(run("train", "model", "debug", *options))
+
+
+def test_without_validation_clips_a_run_is_trained(trained: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    run("world", "render", "--corpus", corpus, "--size", "32x32", "--clips", 2)
+    options = ("--corpus", corpus, "--codec", trained / "codec", "--out", tmp_path / "out")
+    assert run("train", "model", "debug", *options, "--steps", 1).exit_code == 0
+
+
+def test_a_models_codec_may_differ_in_its_decoder_alone(trained: Path, tmp_path: Path) -> None:
+    tensors, config, _ = load_weights(trained / "codec" / "codec.safetensors")
+    options = ("--corpus", trained / "corpus", "--from", trained / "model", "--steps", 1)
+    for name, fits in (("mean", False), ("linear_in.bias", False), ("decoder", True)):
+        changed = {k: v + 0.25 if k.startswith(name) else v for k, v in tensors.items()}
+        assert any(not changed[k].equal(tensors[k]) for k in tensors)
+        codec = tmp_path / f"{name}.safetensors"
+        save_weights(codec, changed, config=config)
+        result = run(
+            "train", "model", "debug", *options, "--codec", codec, "--out", tmp_path / name
+        )
+        if fits:
+            assert result.exit_code == 0
+        else:
+            assert "makes others" in one_line_error(result)
+            assert not (tmp_path / name).exists()
 
 
 def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:
@@ -299,6 +466,19 @@ def test_a_run_keeps_its_codec(trained: Path, tmp_path: Path) -> None:
     )
 
 
+def test_killed_while_the_codec_is_copied_a_run_is_gone_on_with(
+    killed_while_writing: list[str], trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--corpus", trained / "corpus", "--codec", trained / "codec", "--out", out)
+    killed_while_writing.append("codec.safetensors")
+    with pytest.raises(Killed):
+        run("train", "model", "debug", *options, "--steps", 1)
+    assert not list(out.iterdir())
+    killed_while_writing.clear()
+    assert run("train", "model", "debug", *options, "--steps", 1, "--resume").exit_code == 0
+
+
 def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> None:
     model = ("--model", trained / "model", "--steps", 1)
     out = tmp_path / "new" / "out.mp4"
@@ -307,6 +487,9 @@ def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> 
     )
     assert report["files"] == [str(out)]
     clip = read(out)
+    facts = {"frames": len(clip), "fps": clip.fps, "width": 32, "height": 32}
+    sampled = {"steps": 1, "guidance": 3.0, "shift": 1.5, "solver": "multistep", "seed": 0}
+    assert report.items() >= {**facts, **sampled, "seconds": clip.seconds}.items()
     assert clip.frames.shape[1:] == (32, 32, 3)
     assert abs(clip.seconds - 1) < 0.2
     longer = tmp_path / "longer.webm"
@@ -336,6 +519,26 @@ def test_generate_many_keeps_the_files_order(trained: Path, tmp_path: Path) -> N
     made = read(alone).frames.astype(int)
     same, other = (abs(made - read(out / f"{n:04d}.mp4").frames).mean() for n in (1, 2))
     assert same < 2 < other
+
+
+def test_clips_of_two_runs_never_share_a_folder(
+    killed_while_writing: list[str],
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
+    prompts.write_text("a red ball\n", encoding="utf-8")
+    many = ("generate", "--prompts", prompts, "-o", out, "--model", trained / "model", "--steps", 1)
+    killed_while_writing.append("prompts.json")
+    with pytest.raises(Killed):
+        run(*many)
+    assert not list(out.iterdir())  # no clip before its prompt
+    killed_while_writing.clear()
+    report = json.loads(run(*many, "--json").stdout)
+    assert (report["files"], report["frames"]) == ([str(out / "0000.mp4")], 17)
+    monkeypatch.setattr("yozora.sampling.pipeline.load", lambda name: pytest.fail("too late"))
+    assert "holds clips already, 0000.mp4 first" in one_line_error(run(*many))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00a"])

@@ -134,6 +134,8 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
         ("clip.xyz", 8, (32, 32), "standard"),
         ("clip.gif", 8, (32, 32), "exact"),
         ("clip.mp4", 0, (32, 32), "standard"),
+        ("clip.mp4", 0.0004, (32, 32), "standard"),
+        ("clip.gif", float("nan"), (32, 32), "standard"),
         ("clip.mp4", float("inf"), (32, 32), "standard"),
         ("clip.mp4", 8, (0, 32), "standard"),
     ],

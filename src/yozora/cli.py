@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from yozora.errors import YozoraError
 
 if TYPE_CHECKING:
     from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.schema import Row
     from yozora.training.dit import ModelRecipe
     from yozora.video import Clip, Record
 
@@ -45,6 +45,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except YozoraError as error:
             raise Failure(str(error)) from error
+        except BrokenPipeError:
+            raise  # whoever read a pipe has seen enough, as `head` has; click ends quietly
         except OSError as error:
             where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise Failure(where) from error
@@ -115,6 +117,9 @@ COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
 SIZE = parsed(parse_size, "a size such as 112x64")
 SUFFIXES = (".mp4", ".webm", ".gif")
+# What the world and sampling know, said here again so that help need not import them; the tests compare.
+KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")
+SOLVERS = ("euler", "multistep")
 EXISTING = click.Path(exists=True, path_type=Path)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
@@ -237,7 +242,7 @@ def world() -> None:
     "--kinds",
     metavar="a,b,..",
     callback=parsed(parse_names, "a list of names"),
-    help="Only these motions, such as fall,throw,pendulum.",
+    help=f"Only these motions: {', '.join(KINDS)}.",
 )
 @click.option("--bodies", type=click.IntRange(1, 3), help="Only scenes with this many bodies.")
 @click.option("--split", type=SPLIT, default="train", show_default=True)
@@ -282,11 +287,13 @@ def render_world(
 
 def saved(pairs: Iterable[tuple[Clip, Record]], out: Path) -> Iterator[tuple[Clip, Record]]:
     """Write each clip and its record into ``out`` as they pass by."""
+    from yozora.artifact import write_atomic
+
     out.mkdir(parents=True, exist_ok=True)
     for index, (clip, record) in enumerate(pairs):
         clip.save(out / f"{index:06d}.mp4", quality="exact")
         facts = json.dumps(dataclasses.asdict(record), ensure_ascii=False)
-        (out / f"{index:06d}.json").write_text(facts, encoding="utf-8")
+        write_atomic(out / f"{index:06d}.json", facts)
         yield clip, record
 
 
@@ -329,6 +336,9 @@ def ingest(
     Every file needs a licence: from its sidecar file (NAME.json) or from --licence. Captions come from
     a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
     is refused with its reason and the rest is taken in; the exit status is 1 when nothing could be.
+
+    Footage that is taken in again, cut as before, is not stored twice: its clips take on the captions,
+    rights and split that hold now.
     """
     from yozora.footage.ingest import ingest_into
 
@@ -346,9 +356,10 @@ def ingest(
     else:
         for path, reason in report.refused:
             say(f"refused {path}: {reason}")
-        again = f" ({report.duplicates} were there already)" if report.duplicates else ""
-        say(f"took {report.added} clips of {report.files} files into {corpus}{again}")
-    if not report.added and not report.duplicates:
+        again = f"; {report.updated} were there and are changed" if report.updated else ""
+        same = f"; {report.duplicates} were there already" if report.duplicates else ""
+        say(f"took {report.added} clips of {report.files} files into {corpus}{again}{same}")
+    if not (report.added or report.updated or report.duplicates):
         raise Failure(f"nothing was taken into {corpus}; `yozora corpus check {corpus}` says why.")
 
 
@@ -359,17 +370,32 @@ def corpus_group() -> None:
 
 @corpus_group.command("check")
 @click.argument("directory", type=FOLDER, metavar="DIR")
+@click.option(
+    "--recipe",
+    default="nano",
+    show_default=True,
+    metavar="NAME",
+    help="The model recipe that is to be trained.",
+)
 @as_json
-def check_corpus(directory: Path, as_json: bool) -> None:
-    """Count the clips of each bucket and split, and say what was dropped and why.
+def check_corpus(directory: Path, recipe: str, as_json: bool) -> None:
+    """Count the clips of each shape and split, and say what was dropped and why.
 
-    This is where to look when a training run says that it has 0 batches.
+    This is where to look when a training run says that it has 0 batches: for each shape of the recipe
+    it says how many clips fit, why the others do not, and how many seconds are left unused.
     """
     from yozora.corpus.catalogue import Corpus
     from yozora.corpus.report import check
+    from yozora.latents.usage import usage
+    from yozora.recipes import model_recipe
 
-    report = check(Corpus.open(directory))
-    print_json(report.to_json()) if as_json else print_rich(report)
+    chosen, corpus = model_recipe(recipe), Corpus.open(directory)
+    report, used = check(corpus), usage(recipe, chosen.shapes, corpus.rows())
+    if as_json:
+        print_json({**report.to_json(), "recipe": used.to_json()})
+    else:
+        print_rich(report)
+        print_rich(used)
 
 
 @corpus_group.command("show")
@@ -396,15 +422,20 @@ def show_corpus(
     if sheet is not None:
         report.sheet(corpus, rows, sheet)
     if as_json:
-        print_json(
-            {"clips": [{**dataclasses.asdict(row.record), "path": row.path} for row in rows]}
-        )
+        print_json({"clips": [clip_facts(row) for row in rows]})
         return
     for row in rows:
         shape = f"{row.frames} frames {row.width}x{row.height} at {row.fps:g} fps"
         click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {shape}")
         for caption in row.captions:
             click.echo(f"  {caption}")
+
+
+def clip_facts(row: Row) -> dict[str, Any]:
+    """A row for machines: its columns, with the labels as JSON."""
+    facts = dataclasses.asdict(row)
+    del facts["labels_json"]
+    return {**facts, "seconds": row.seconds, "labels": row.labels}
 
 
 @main.group()
@@ -514,11 +545,12 @@ def fit_model(
     **limits: Any,
 ) -> Path:
     """Encode the corpus, train, and put the codec beside the new weights."""
-    from yozora.artifact import content_hash
+    from yozora.artifact import content_hash, write_atomic
     from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
+    from yozora.evaluation.previews import Previews
     from yozora.sampling.pipeline import load_codec
-    from yozora.training.dit import train
+    from yozora.training.dit import Probe, train
     from yozora.training.prepare import prepare
     from yozora.training.state import latest_state
 
@@ -533,10 +565,13 @@ def fit_model(
     def report(phase: str, done: int, total: int) -> None:
         watch({"phase": phase, "done": done, "of": total})
 
-    ready = prepare(recipe, corpus, load_codec(weights), weights, report)
+    loaded = load_codec(weights)
+    ready = prepare(recipe, corpus, loaded, weights, report)
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
-        shutil.copyfile(weights, out / "codec.safetensors")
+        write_atomic(out / "codec.safetensors", weights.read_bytes())
+    shape = dataclasses.asdict(max(recipe.shapes, key=lambda s: s.frames))
+    previews = Previews(loaded, recipe.text, shape, out / "previews")
     return train(
         recipe,
         ready.train,
@@ -544,6 +579,8 @@ def fit_model(
         out,
         validation=ready.validation,
         start_from=load_weights(start / "dit.safetensors")[0] if start else None,
+        origin=content_hash(start / "dit.safetensors") if start else None,
+        probe=Probe(recipe.preview_every, previews),
         provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
         watch=watch,
         **limits,
@@ -559,7 +596,7 @@ def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
     """The codec to train with: the one given, else that of the model or run to go on from, else nano's.
 
     Raises:
-        YozoraError: there is none, or the run in ``out`` has another one.
+        YozoraError: there is none, the run in ``out`` has another one, or the model to go on from knows other latents.
     """
     from yozora.artifact import content_hash
 
@@ -574,7 +611,25 @@ def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
         raise YozoraError(f"There is no codec at {found}: train one, and name it with --codec.")
     if own.exists() and content_hash(own) != content_hash(found):
         raise YozoraError(f"The run in {out} has another codec than {found}: choose another --out.")
+    if start is not None and not same_latents(found, start / own.name):
+        raise YozoraError(
+            f"The model in {start} learned the latents of its own codec, and {found} makes others: leave out --codec, "
+            "or train a codec with --set decoder_only=true --from that model."
+        )
     return found
+
+
+def same_latents(one: Path, other: Path) -> bool:
+    """Whether two codecs encode alike: bit for bit the same weights and statistics, but for the decoder's."""
+    from yozora.checkpoint import load_weights
+
+    if one.resolve() == other.resolve():
+        return True
+    a, b = (load_weights(path)[0] for path in (one, other))
+    shared = (name for name in a.keys() | b.keys() if not name.startswith("decoder."))
+    return all(
+        name in a and name in b and a[name].float().equal(b[name].float()) for name in shared
+    )
 
 
 def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
@@ -596,7 +651,28 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
 @click.option("--seconds", type=POSITIVE, default=2.0, show_default=True)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same video.")
 @click.option("--steps", type=COUNT, default=20, show_default=True, help="Solver steps.")
-@click.option("--guidance", type=Finite(), help="Weight of the prompt; 1 switches guidance off.")
+@click.option(
+    "--guidance",
+    metavar="FLOAT",
+    type=Finite(),
+    default=4.0,
+    show_default=True,
+    help="Weight of the prompt; 1 switches guidance off.",
+)
+@click.option(
+    "--shift",
+    type=POSITIVE,
+    default=2.0,
+    show_default=True,
+    help="Above 1: more of the steps go to high noise, where motion is decided.",
+)
+@click.option(
+    "--solver",
+    type=click.Choice(SOLVERS),
+    default="multistep",
+    show_default=True,
+    help="Of the ODE.",
+)
 @click.option("--image", type=FILE, help="Start from this still.")
 @click.option("--video", type=FILE, help="The clip to extend or to fill.")
 @click.option(
@@ -621,17 +697,19 @@ def generate(
     video: Path | None,
     extend: str | None,
     fill: tuple[float, float] | None,
-    guidance: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Generate a video from a sentence, and if you like from a still or a clip.
 
-    With --prompts FILE the model is loaded once and -o DIR receives 0000.mp4, 0001.mp4 and so on in
-    the file's order, with prompts.json beside them.
+    With --prompts FILE the model is loaded once and -o DIR receives prompts.json, then 0000.mp4,
+    0001.mp4 and so on in the file's order. DIR must hold no MP4 before, so that clips of two runs are
+    never taken for one.
     """
     if (prompt is None) == (prompts is None):
         raise click.UsageError("give either a PROMPT or --prompts FILE")
+    if image and video:
+        raise click.UsageError("a clip starts from --image or from --video, not from both")
     if (video is None) != (extend is None and fill is None) or (extend and fill):
         raise click.UsageError("--video goes with one of --extend and --fill")
     if prompts is not None and (image or video):
@@ -640,15 +718,15 @@ def generate(
         raise click.UsageError(f"-o {out}: the name must end in one of {', '.join(SUFFIXES)}")
     from yozora.sampling.pipeline import load
 
-    if guidance is not None:
-        options["guidance"] = guidance
     texts = read_prompts(prompts) if prompts is not None else []
+    if prompts is not None:
+        require_no_clips(out)
     began = time.monotonic()
     pipeline = load(model)
     if prompts is not None:
         seeds = [seed + number for number in range(len(texts))]
         clips = pipeline.generate_many(texts, seeds=seeds, **options)
-        files = list(save_numbered(tracked(clips, "generating", len(texts)), texts, out))
+        files, clip = save_numbered(tracked(clips, "generating", len(texts)), texts, out)
     else:
         with progress_bar() as show:
             clip = pipeline.generate(
@@ -665,6 +743,8 @@ def generate(
         files = [str(clip.save(out))]
     took = round(time.monotonic() - began, 2)
     report = {"model": model, "files": files, "seed": seed, "took_seconds": took, **options}
+    report |= {"frames": len(clip), "fps": clip.fps, "width": clip.width, "height": clip.height}
+    report["seconds"] = clip.seconds  # of each clip as it is, not as it was asked for
     print_json(report) if as_json else say(f"wrote {out} ({len(files)} videos)")
 
 
@@ -680,17 +760,28 @@ def read_prompts(path: Path) -> list[str]:
     return prompts
 
 
-def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> Iterator[str]:
-    """Write 0000.mp4 and so on as the clips come, then prompts.json; yields the paths."""
+def require_no_clips(folder: Path) -> None:
+    """Raises YozoraError when a folder holds an MP4, which would be judged by another run's prompts."""
+    if found := sorted(folder.glob("*.mp4")):
+        raise YozoraError(
+            f"{folder} holds clips already, {found[0].name} first: choose another -o, or remove them."
+        )
+
+
+def save_numbered(
+    clips: Iterable[Clip], prompts: Sequence[str], out: Path
+) -> tuple[list[str], Clip]:
+    """Write prompts.json, then 0000.mp4 and so on as the clips come; the paths, and the last clip."""
     from yozora.artifact import write_atomic
 
     out.mkdir(parents=True, exist_ok=True)
-    names = [f"{index:04d}.mp4" for index in range(len(prompts))]
-    for name, clip in zip(names, clips, strict=True):
-        clip.save(out / name)
-        yield str(out / name)
+    files = [out / f"{index:04d}.mp4" for index in range(len(prompts))]
+    names = (file.name for file in files)
     listing = json.dumps(dict(zip(names, prompts, strict=True)), indent=2, ensure_ascii=False)
     write_atomic(out / "prompts.json", listing + "\n")
+    for file, clip in zip(files, clips, strict=True):
+        clip.save(file)
+    return [str(file) for file in files], clip
 
 
 @main.command()
@@ -704,6 +795,13 @@ def save_numbered(clips: Iterable[Clip], prompts: Sequence[str], out: Path) -> I
 )
 @click.option("--out", type=FOLDER, required=True, help="For report.html and scores.json.")
 @click.option("--prompts", type=COUNT, default=300, show_default=True, help="Held-out prompts.")
+@click.option(
+    "--style",
+    type=click.Choice(["dense", "short", "mixed"]),
+    default="dense",
+    show_default=True,
+    help="Wording of the prompts: everything said, the least, or both.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the prompts and videos.")
 @click.option("--corpus", type=FOLDER, help="Whose held-out clips the codec suite codes.")
 @as_json
@@ -712,6 +810,7 @@ def evaluate(
     suites: tuple[str, ...],
     out: Path,
     prompts: int,
+    style: str,
     seed: int,
     corpus: Path | None,
     as_json: bool,
@@ -730,6 +829,7 @@ def evaluate(
             suites or SUITES,
             out=out,
             prompts=prompts,
+            style=style,
             seed=seed,
             corpus=corpus,
             progress=show,
@@ -754,8 +854,8 @@ def doctor(directory: Path, as_json: bool) -> None:
         colours = {"ok": "green", "note": "yellow", "missing": "red"}
         for check in checks:
             mark = click.style(f"{check.status:<8}", fg=colours[check.status])
-            click.echo(f"{mark}{check.name:<18}{check.value}")
+            click.echo(f"{mark}{check.name:<24}{check.value}")
             if check.advice:
-                click.echo(f"{'':26}{check.advice}")
+                click.echo(f"{'':32}{check.advice}")
     if not healthy(checks):
         raise SystemExit(1)

@@ -53,13 +53,13 @@ def nano() -> ModelRecipe:
 
 
 def small() -> ModelRecipe:
-    """About ten times nano, for one GPU."""
+    """About ten times nano, for a GPU."""
     config = DiTConfig(width=768, depth=12, heads=12, state=STATE, state_block=6)
     return ModelRecipe("small", config, batch=256, steps=60_000, lr=1e-3, warmup=1000)
 
 
 def base() -> ModelRecipe:
-    """About one billion parameters, for several GPUs."""
+    """About one billion parameters, for a large GPU."""
     config = DiTConfig(width=1792, depth=24, heads=28, state=STATE, state_block=12)
     return ModelRecipe("base", config, batch=1024, steps=200_000, lr=5e-4, warmup=2000)
 

@@ -110,6 +110,81 @@ def test_a_clip_is_not_added_twice(tmp_path: Path) -> None:
     assert len(list(corpus.path.glob("clips/*/*"))) == 3
 
 
+CHANGES: list[dict[str, Any]] = [
+    {"captions": ("a blob", "another")},
+    {"licence": "MIT"},
+    {"holder": "Ann"},
+    {"url": "https://example.org"},
+    {"split": "validation"},
+    {"labels": {"scene": 1, "truth": [1.5]}},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=lambda changes: next(iter(changes)))
+def test_what_is_said_anew_of_a_clip_counts(tmp_path: Path, changes: dict[str, Any]) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add(items(1, 2, 3))
+    anew = record(2, **changes)
+    assert corpus.add([(clip(1), record(1)), (clip(2), anew)]) == Added(0, 1, 1)
+    assert {row.source: row.record for row in corpus.rows()} == {
+        "world:1": record(1),
+        "world:2": anew,
+        "world:3": record(3),
+    }
+    assert corpus._dataset().count_rows() == 3
+    assert corpus.add([(clip(2), anew)]) == Added(0, 1, 0)
+
+
+def test_a_clip_stays_its_sources_and_of_several_records_the_first_counts(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add([(clip(1), record(1, source="a.mp4", labels={"file": "f"}))])
+    before = corpus.rows()
+    assert corpus.add([(clip(1), record(1, source="b.mp4", licence="MIT"))]) == Added(0, 1)
+    first, later = (record(1, source="a.mp4", captions=(text,)) for text in ("first", "later"))
+    assert corpus.rows() == before
+    assert corpus.add([(clip(1), first), (clip(1), later)]) == Added(0, 1, 1)
+    assert corpus.rows()[0].captions == ("first",)
+    corpus.add([(clip(1), record(1, source="a.mp4", labels={"file": "f"}))])
+    moved = record(1, source="elsewhere/a.mp4", holder="Ann", labels={"file": "f"})
+    assert corpus.add([(clip(1), moved)]) == Added(0, 0, 1)
+
+
+UPDATER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_catalogue import Corpus, clip, record
+corpus = Corpus.open(sys.argv[2])
+for number in range(1, 10**6):
+    corpus.add((clip(i), record(i, captions=(str(number),))) for i in range(5))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05])
+def test_killed_while_changing_rows_none_is_lost(tmp_path: Path, seconds: float) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add(items(*range(5)))
+    command = [sys.executable, "-c", UPDATER, str(Path(__file__).parent), str(corpus.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.kill()
+    rows = corpus.rows()
+    assert sorted(row.source for row in rows) == [f"world:{i}" for i in range(5)]
+    assert len({row.captions for row in rows}) == 1
+    assert corpus._dataset().count_rows() == 5
+
+
+def test_a_file_that_is_gone_comes_back_with_its_source(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add(items(1))
+    (row,) = corpus.rows()
+    (corpus.path / row.path).unlink()
+    assert corpus.add(items(1)) == Added(0, 1)
+    assert len(corpus.read(row)) == row.frames
+
+
 def test_identity_is_of_what_there_is_not_of_the_order(tmp_path: Path) -> None:
     one, other = Corpus.create(tmp_path / "1"), Corpus.create(tmp_path / "2")
     one.add(items(1, 2, 3))

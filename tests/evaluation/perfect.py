@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,16 @@ from yozora.world.scene import Scene
 
 
 class Perfect:
-    """Knows the scene of every prompt it is shown; `frames` says what it is to return of a true clip."""
+    """Knows the scene of every prompt it is shown and returns its true clip; its latent has 16 channels."""
+
+    codec = SimpleNamespace(config=SimpleNamespace(latent=16))
 
     def __init__(self, count: int, seed: int, extra: Sequence[Scene] = ()) -> None:
         known = [
-            p for bodies in (1, 2) for p in prompts(count, seed, split="heldout", bodies=bodies)
+            pair
+            for style in ("dense", "short")
+            for bodies in (1, 2)
+            for pair in prompts(count, seed, split="heldout", bodies=bodies, style=style)
         ]
         self.scenes = dict(known) | {captions(scene, seed)[0]: scene for scene in extra}
 

@@ -54,6 +54,14 @@ def test_the_same_body_twice_is_no_binding(parsed: Parsed) -> None:
     assert judge(EXPECTED, replace(parsed, bodies=(parsed.bodies[0],) * 2))["binding"] == 0
 
 
+def test_a_body_more_does_not_help_binding(parsed: Parsed) -> None:
+    first, second = parsed.bodies
+    faint = replace(second, visibility=second.visibility / 4)
+    wrong = replace(second, shape="none")
+    verdict = judge(EXPECTED, replace(parsed, bodies=(first, wrong, faint)))
+    assert verdict["binding"] == verdict["count"] == 0
+
+
 def test_the_order_of_bodies_does_not_matter(parsed: Parsed) -> None:
     assert judge(EXPECTED, replace(parsed, bodies=parsed.bodies[::-1])) == judge(EXPECTED, parsed)
 
@@ -67,6 +75,15 @@ def test_showing_more_than_asked_is_miscounted(parsed: Parsed) -> None:
 def test_what_a_prompt_leaves_open_is_not_judged(parsed: Parsed) -> None:
     verdict = judge(Expected((Wanted(colour="red"),)), parsed)
     assert set(verdict) == {"colour", "count", "all"}
+
+
+def test_dense_captions_say_all_sizes_and_short_ones_those_they_name() -> None:
+    for bodies in (1, 2, 3):
+        for text, scene in prompts(40, 9, bodies=bodies):
+            assert of_scene(scene, text) == of_scene(scene)
+        for text, scene in prompts(40, 9, bodies=bodies, style="short"):
+            sizes = {b.size for b in of_scene(scene, text).bodies}
+            assert sizes == {b.size for b in of_words(text).bodies}
 
 
 def test_accuracy_averages_over_the_clips_an_attribute_applies_to() -> None:

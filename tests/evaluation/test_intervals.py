@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yozora.evaluation.intervals import bootstrap
+from yozora.evaluation.page import _number
 
 floats = st.floats(-1e3, 1e3, allow_nan=False)
 
@@ -39,6 +40,25 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 def test_more_values_narrow_the_interval() -> None:
     few, many = (bootstrap([0.0, 1.0] * n) for n in (10, 1000))
     assert many.high - many.low < (few.high - few.low) / 5
+
+
+@given(st.lists(floats, min_size=2, max_size=20), st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_copies_of_what_was_seen_are_no_further_observations(
+    values: list[float], copies: int
+) -> None:
+    once = bootstrap(values)
+    often = bootstrap(values * copies, groups=[*range(len(values))] * copies)
+    assert often.n == copies * once.n
+    for end in ("value", "low", "high"):
+        assert getattr(often, end) == pytest.approx(getattr(once, end), rel=1e-9, abs=1e-9)
+
+
+def test_one_group_has_a_mean_and_no_interval() -> None:
+    found = bootstrap([1.0, 2.0, math.nan], groups=["film"] * 3)
+    assert (found.value, found.n) == (1.5, 2)
+    assert found.to_json()["low"] is found.to_json()["high"] is None
+    assert _number(found, "dB") == "1.5 dB <small>no interval</small>"
 
 
 def test_missing_values_are_left_out_and_none_is_no_number() -> None:

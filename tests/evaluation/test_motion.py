@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from yozora.evaluation.physics import effective_gravity, velocity_error
 from yozora.video import Clip
 from yozora.world.physics import project
 from yozora.world.render import render
-from yozora.world.scene import sample
+from yozora.world.scene import COLOURS, sample
 
 SCENE = sample(2, kinds=["uniform"], bodies=1)
 CLIP, TRUTH = render(SCENE)
@@ -62,11 +64,25 @@ def test_each_way_of_not_lasting_is_told() -> None:
     late = np.arange(17)[:, None, None, None] >= 9
     assert persistence(parse(changed(np.where(late, blank, CLIP.frames)))).vanishes
     assert persistence(parse(changed(np.where(late, CLIP.frames, blank)))).appears
-    red, _ = render(sample(4, kinds=["rest"], bodies=1))
-    swapped = np.where(late, red.frames[..., ::-1], red.frames)
-    if parse(changed(red.frames[..., ::-1])).bodies[0].colour != parse(red).bodies[0].colour:
-        assert persistence(parse(changed(swapped))).recolours
     assert not persistence(parse(changed(blank))).persists
+
+
+@pytest.mark.parametrize(
+    ("flag", "change"),
+    [("recolours", {"colour": "green", "rgb": COLOURS["green"]}), ("reshapes", {"shape": "star"})],
+)
+def test_a_body_that_becomes_another_is_told(flag: str, change: dict[str, Any]) -> None:
+    scene = next(
+        s
+        for s in (sample(seed, kinds=["rest"], bodies=1) for seed in range(100))
+        if (s.bodies[0].colour, s.bodies[0].shape, s.bodies[0].size) == ("red", "square", "large")
+    )
+    other = replace(scene, bodies=(replace(scene.bodies[0], **change),))
+    before, after = (render(s)[0].frames for s in (scene, other))
+    told = persistence(parse(changed(np.concatenate([before[:9], after[9:]]))))
+    flags = {name: getattr(told, name) for name in ("vanishes", "appears", "recolours", "reshapes")}
+    assert flags == {name: name == flag for name in flags}
+    assert not told.persists
 
 
 def test_a_seam_is_measured_where_known_meets_made() -> None:

@@ -77,6 +77,18 @@ def test_a_second_ingest_adds_nothing(corpus: Corpus, tmp_path: Path) -> None:
     assert (again.added, again.duplicates) == (0, 3)
 
 
+def test_a_second_ingest_changes_what_is_said_now(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "f.mp4")
+    take(corpus, path, split="train")
+    (tmp_path / "f.txt").write_text("A bar moves.\n")
+    again = take(corpus, path, split="validation", holder="Ann")
+    assert (again.added, again.duplicates, again.updated) == (0, 0, 3)
+    assert again.to_json()["updated"] == 3
+    told = {(row.captions, row.split, row.holder) for row in corpus.rows()}
+    assert told == {(("A bar moves.",), "validation", "Ann")}
+    assert take(corpus, path, split="validation", holder="Ann").updated == 0
+
+
 def test_sidecars_win_over_what_holds_for_all(corpus: Corpus, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     film(folder / "a.mp4", 34, seed=1)

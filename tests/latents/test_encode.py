@@ -17,6 +17,8 @@ from yozora.latents.buckets import Shape
 from yozora.latents.encode import Bucket, buckets, clip_tensor, latents_folder, text_folder
 from yozora.latents.state import state_map
 from yozora.latents.store import Shards
+from yozora.models import precision
+from yozora.models.precision import autocast
 from yozora.models.vae import Codec, CodecConfig
 from yozora.video import Clip, Record
 from yozora.world.dataset import make
@@ -46,6 +48,27 @@ def _still(seed: int) -> tuple[Clip, Record]:
     return Clip(frames, 8.0), Record((f"still {seed}",), f"still:{seed}", "CC0-1.0")
 
 
+class Watching:
+    """A codec that notes in which precision it encodes."""
+
+    def __init__(self) -> None:
+        self.fast: set[bool] = set()
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.fast.add(torch.is_autocast_enabled("cpu"))
+        return torch.zeros(len(x), 8, 2, 2, 3)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_clips_are_encoded_in_the_precision_that_the_processor_has(
+    fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda kind: fast)
+    codec = Watching()
+    buckets(small_corpus(tmp_path / "c", stills=0), codec, "x", [FILM], "train")  # type: ignore[arg-type]
+    assert codec.fast == {fast}
+
+
 class Counting:
     """A codec that notes how many clips it encodes."""
 
@@ -64,7 +87,7 @@ def test_latents_are_those_of_the_clip(tmp_path: Path) -> None:
     for bucket in made:
         for row in bucket.rows:
             x = clip_tensor(corpus.read(row).frames, bucket.shape)[None]
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast(x.device):
                 wanted = codec.encode(x)[0]
             latent = bucket.latent(row)
             assert latent.shape == (8, *bucket.shape.grid)
@@ -224,3 +247,5 @@ def test_text_encoders_in_directories_are_known_by_their_content(
     assert text_folder(corpus, "encoder") == old
     (model / "model.safetensors").write_bytes(b"new")
     assert text_folder(corpus, str(model)) != old
+    (tmp_path / "minilm").mkdir()  # the default encoder is never read from a directory
+    assert text_folder(corpus, "minilm").name == "minilm"

@@ -83,6 +83,17 @@ def test_every_token_has_its_own_level_whatever_the_others_have() -> None:
     torch.testing.assert_close(made(x, sigma, text, facts)[0], alone)
 
 
+def test_one_level_a_clip_is_the_same_as_that_level_at_each_token() -> None:
+    made = network()
+    x, sigma, text, facts = inputs()
+    sigma[:] = sigma[:, :1, :1, :1]
+    handed_out = sigma.clone()
+    handed_out[1, 0, 0, 0] += 0.1  # so that the first clip's level is handed out token by token
+    clipwise, tokenwise = (made(x, levels, text, facts)[0] for levels in (sigma, handed_out))
+    torch.testing.assert_close(clipwise[0], tokenwise[0])
+    assert (clipwise[1] - tokenwise[1]).abs().max() > 1e-4
+
+
 def test_known_tokens_shape_what_is_made_of_the_others() -> None:
     made = network()
     x, sigma, text, facts = inputs()

@@ -22,8 +22,6 @@ def test_attention_is_the_same_written_out_and_fused(
     for given_bias in (None, bias):
         written = layers.attention(q, k, v, given_bias)
         gradients = torch.autograd.grad(written.square().sum(), (q, k, v))
-        with torch.no_grad():
-            torch.testing.assert_close(layers.attention(q, k, v, given_bias), written)
         with monkeypatch.context() as patch:
             patch.setattr(layers, "SHORT", 0)
             fused = layers.attention(q, k, v, given_bias)

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from yozora.errors import YozoraError
-from yozora.models.text import LONGEST, TextEncoder, minilm_directory
+from yozora.models.minilm import MiniLM, minilm_directory
+from yozora.models.text import LONGEST, TextEncoder
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = [*MARKS, "a", "red", "blue", "ball", "square", "rises", "falls", "on", "the", "dark"]
@@ -149,6 +150,25 @@ def test_the_default_encoder_comes_as_a_package() -> None:
     change = (red - blue).float().abs().mean(1)
     assert change.argmax() == 2  # the colour's own word, after the start and "a"
     assert change.min() > 0  # and every other word hears of it
+
+
+def test_the_default_encoder_is_what_its_library_makes_of_it() -> None:
+    """Read from the same files by transformers, which the default encoder does without."""
+    texts = [*SENTENCES, "One green star swings, and two others don't: 3.5 s!", "a ball " * 100]
+    published = TextEncoder(str(minilm_directory()))(texts)
+    for ours, theirs in zip(TextEncoder()(texts), published, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_damaged_files_of_the_default_encoder_are_told(tmp_path: Path) -> None:
+    bert(tmp_path)
+    assert MiniLM(tmp_path).width == 16
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(YozoraError, match=r"cannot be read .*install its package again"):
+            MiniLM(tmp_path)
+        (tmp_path / name).write_bytes(whole)
 
 
 def test_missing_and_damaged_encoders_are_told(tmp_path: Path) -> None:

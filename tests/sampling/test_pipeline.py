@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yozora import recipes
+from yozora import condition, recipes
 from yozora.checkpoint import save_weights
 from yozora.errors import YozoraError
 from yozora.models.dit import DiT, DiTConfig
@@ -152,6 +152,19 @@ def test_a_gap_is_made_anew_and_the_rest_kept(
     assert (again.frames == made.frames).all()  # what was in the gap does not matter
 
 
+@pytest.mark.parametrize("task", ["keyframes", "patches", "region", "ends"])
+def test_any_map_of_known_latents_is_kept_and_the_rest_made(pipeline: Pipeline, task: str) -> None:
+    clip, rng = noise(20), np.random.default_rng(1)
+    known = condition.draw(task, pipeline.grid, rng)
+    made = pipeline.generate("a ball", video=clip, known=known, steps=1)
+    assert len(made) == 17
+    for frame in range(17):
+        kept = known[(frame + 3) // 4].repeat(16, 0).repeat(16, 1)
+        same = (made.frames[frame] == clip.frames[frame]).all(-1)
+        assert same[kept].all()
+        assert same[~kept].mean() < 0.1 if (~kept).any() else True
+
+
 def test_known_latents_reach_the_picture_unchanged(pipeline: Pipeline) -> None:
     clip = noise(17)
     seen: list[Frames] = []
@@ -200,8 +213,11 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"seconds": float("nan")}, "positive number of seconds"),
     ({"extend": "forward"}, "give the video"),
     ({"fill": (0.1, 0.5)}, "give the video"),
-    ({"video": noise(9)}, "give one of extend and fill"),
-    ({"video": noise(9), "extend": "forward", "fill": (0.1, 0.5)}, "give one of extend and fill"),
+    ({"known": condition.nothing((5, 2, 3))}, "give the video"),
+    ({"video": noise(9)}, "give one of extend, fill and known"),
+    ({"video": noise(9), "extend": "forward", "fill": (0.1, 0.5)}, "give one of extend, fill and"),
+    ({"video": noise(17), "known": condition.nothing((5, 4, 7))}, r"\(5, 2, 3\), not \(5, 4, 7\)"),
+    ({"video": noise(9), "known": condition.nothing((5, 2, 3))}, "the clip has 9"),
     ({"video": noise(9), "extend": "sideways"}, "not 'sideways'"),
     ({"video": noise(9), "extend": "forward", "image": noise(1).frames}, "give one of them"),
     ({"video": noise(9), "fill": (0.5, 0.5)}, "no part of the clip"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -143,7 +144,27 @@ def test_training_learns_and_writes_a_model(tmp_path: Path) -> None:
     assert after < 0.99 * before
     assert lines[-1]["state_loss"] < 0.5 * lines[0]["state_loss"]
     averages = load_weights(checkpoints(tmp_path)[-1] / "ema.safetensors")[0]
-    assert all(torch.equal(tensors[name], averages[name]) for name in averages)
+    assert all(torch.equal(tensors[name], averages[name].half()) for name in averages)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling takes a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_blocks_train_as_the_others_do(tmp_path: Path) -> None:
+    for compiled in (False, True):
+        train(tmp_path / str(compiled), replace(RARE, compile=compiled), steps=3)
+    plain, fused = (read_log(tmp_path / name) for name in ("False", "True"))
+    for a, b in zip(plain, fused, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=0.01)
+    a, b = (load_weights(tmp_path / n / "dit.safetensors")[0] for n in ("False", "True"))
+    assert a.keys() == b.keys()
+
+
+def test_compiling_without_a_compiler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(YozoraError, match="compile=true needs a C"):
+        train(tmp_path, replace(RARE, compile=True))
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:

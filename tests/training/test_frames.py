@@ -32,6 +32,20 @@ def test_only_a_few_are_made_ahead() -> None:
         assert len(made) <= 5 + 3
 
 
+def test_its_thread_computes_alone_and_leaves_the_others_their_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        items = prefetch(
+            lambda step: (torch.rand(300, 300).half().float().sum(), torch.get_num_threads())[1],
+            range(5),
+        )
+        assert list(items) == [1] * 5
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_exception_comes_after_what_was_made_before_it() -> None:
     def make(step: int) -> int:
         if step == 3:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from yozora.errors import YozoraError
 from yozora.training.state import (
     KEEP,
+    Facts,
     Log,
     checkpoints,
     latest_state,
     load_state,
     open_run,
+    planned_steps,
     read_log,
     require_finite,
     save_state,
@@ -25,7 +27,7 @@ from yozora.training.state import (
     torch_rng,
 )
 
-FACTS = {"recipe": "abc"}
+FACTS = Facts("abc", "corpus", 20)
 
 
 def parts(value: float = 1.0) -> dict[str, dict[str, torch.Tensor]]:
@@ -37,7 +39,7 @@ def test_a_state_comes_back_and_the_last_few_stay(tmp_path: Path) -> None:
         save_state(tmp_path, step, parts(step), FACTS)
     assert [folder.name for folder in checkpoints(tmp_path)] == ["00000007", "00000012"]
     assert len(checkpoints(tmp_path)) == KEEP
-    step, found = open_run(tmp_path, "abc", resume=True)
+    step, found = open_run(tmp_path, FACTS, resume=True)
     assert step == 12
     assert found is not None
     assert torch.equal(found["weights"]["a.b"], torch.full((3,), 12.0))
@@ -47,7 +49,7 @@ def test_a_state_comes_back_and_the_last_few_stay(tmp_path: Path) -> None:
 def test_a_step_is_written_once(tmp_path: Path) -> None:
     save_state(tmp_path, 5, parts(1), FACTS)
     save_state(tmp_path, 5, parts(2), FACTS)
-    assert load_state(tmp_path / "checkpoints" / "00000005", "abc")[1]["weights"]["a.b"][0] == 1
+    assert load_state(tmp_path / "checkpoints" / "00000005", FACTS)[1]["weights"]["a.b"][0] == 1
 
 
 def test_what_fails_half_way_is_not_there(tmp_path: Path) -> None:
@@ -63,18 +65,29 @@ def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
     left = tmp_path / "checkpoints" / ".00000002.building-here-1-2"
     left.mkdir()
     (left / "weights.safetensors").write_bytes(b"half")
-    assert open_run(tmp_path, "abc", resume=True)[0] == 1
+    assert open_run(tmp_path, FACTS, resume=True)[0] == 1
     assert not left.exists()
 
 
 def test_a_run_is_opened_only_as_what_it_is(tmp_path: Path) -> None:
-    assert open_run(tmp_path / "new", "abc", resume=True) == (0, None)
-    assert open_run(tmp_path / "new", "abc", resume=False) == (0, None)
+    assert open_run(tmp_path / "new", FACTS, resume=True) == (0, None)
+    assert open_run(tmp_path / "new", FACTS, resume=False) == (0, None)
     save_state(tmp_path, 1, parts(), FACTS)
     with pytest.raises(YozoraError, match="--resume"):
-        open_run(tmp_path, "abc", resume=False)
+        open_run(tmp_path, FACTS, resume=False)
     with pytest.raises(YozoraError, match="another recipe"):
-        open_run(tmp_path, "xyz", resume=True)
+        open_run(tmp_path, FACTS._replace(recipe="xyz"), resume=True)
+    with pytest.raises(YozoraError, match="trained on something else"):
+        open_run(tmp_path, FACTS._replace(data="grown"), resume=True)
+    assert open_run(tmp_path, FACTS._replace(steps=40), resume=True)[0] == 1
+
+
+def test_a_resumed_run_is_as_long_as_it_was_to_be_unless_told_otherwise(tmp_path: Path) -> None:
+    assert planned_steps(tmp_path, None, 7, resume=True) == 7
+    save_state(tmp_path, 1, parts(), FACTS)
+    assert planned_steps(tmp_path, None, 7, resume=True) == FACTS.steps
+    assert planned_steps(tmp_path, 30, 7, resume=True) == 30
+    assert planned_steps(tmp_path, None, 7, resume=False) == 7
 
 
 @given(st.integers(0, 2**32), st.integers(0, 2**32), st.integers(0, 9))

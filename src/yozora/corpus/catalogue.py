@@ -5,7 +5,8 @@
     DIR/drops.jsonl          what was refused, a line each, with the reason
 
 A file is in place before its row is committed, so that a process killed at any moment leaves at most files without
-a row; adding the same clips again finds them.
+a row; adding the same clips again finds them. A clip that comes again from its own source, with other captions, rights
+or split, changes its row.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,7 @@ from yozora.corpus.schema import (
     clip_hash,
     from_table,
     make_row,
+    same_source,
     to_table,
 )
 from yozora.errors import YozoraError
@@ -46,10 +48,11 @@ COMPACT_ABOVE = 64  # fragments; reading slows down with their number
 
 @dataclass(frozen=True)
 class Added:
-    """What an add did: clips that are new, and clips the corpus had already."""
+    """What an add did: clips that are new, clips the corpus had just so, and clips whose row was changed."""
 
     added: int
     duplicates: int
+    updated: int = 0
 
 
 class Corpus:
@@ -80,7 +83,7 @@ class Corpus:
     # --- reading -------------------------------------------------------------------------------
 
     def rows(self, split: str | None = None, kind: str | None = None) -> list[Row]:
-        """The catalogue's rows in the order they were added; `kind` is "world" or "footage"."""
+        """The catalogue's rows in the order they were added or changed; `kind` is "world" or "footage"."""
         if split is not None and split not in SPLITS:
             raise YozoraError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
         wanted = {"split": split, "kind": kind}
@@ -124,31 +127,32 @@ class Corpus:
     ) -> Added:
         """Store clips and their records; what is there already is not added twice.
 
-        items are taken one by one and encoded by `workers` threads; rows are committed every few hundred clips.
-        progress is called with the number of clips done. Several processes may add to one corpus at once.
+        A clip that is there takes the new record when it comes from the same source; of several records for one clip
+        the first counts. items are taken one by one and encoded by `workers` threads; rows are committed every few
+        hundred clips. progress is called with the number of clips done. Several processes may add to one corpus at
+        once.
         Raises YozoraError when a record has no licence, or a file cannot be written.
         """
-        known = self._ids()
         pending: list[Row] = []
-        added = done = 0
+        done, count = 0, Counter[str]()
         committed = time.monotonic()
         with scratch(self.path, "incoming") as folder:
             try:
-                for row in self._stored(items, known, folder, workers):
+                for row in self._stored(items, folder, workers):
                     done += 1
                     if row is not None:
                         pending.append(row)
                     late = time.monotonic() - committed > COMMIT_SECONDS
                     if len(pending) >= COMMIT_ROWS or (pending and late):
-                        added, committed = added + self._commit(pending), time.monotonic()
-                        pending = []
+                        count.update(self._commit(pending))
+                        pending, committed = [], time.monotonic()
                     if progress is not None:
                         progress(done)
             finally:
-                added += self._commit(pending)
-        if added:
+                count.update(self._commit(pending))
+        if count.total():
             self._compact()
-        return Added(added, done - added)
+        return Added(count["added"], done - count.total(), count["updated"])
 
     def drop(self, source: str | Path, reason: str) -> None:
         """Note that a source was refused, and why; an empty reason takes that back."""
@@ -157,53 +161,61 @@ class Corpus:
             file.write(line.encode())
 
     def _stored(
-        self, items: Iterable[tuple[Clip, Record]], known: set[str], folder: Path, workers: int
+        self, items: Iterable[tuple[Clip, Record]], folder: Path, workers: int
     ) -> Iterator[Row | None]:
-        """The row of each item once its file is in place, in order; None for a clip in `known`, which grows."""
-        running: deque[Future[Row | None]] = deque()
+        """The row of each item once its file is in place, in order; None for a clip that came before."""
+        seen: set[str] = set()
+        running: deque[Future[Row] | None] = deque()
         failure: Exception | None = None
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for clip, record in items:
                     check_record(record)
                     digest = clip_hash(clip)
-                    new = digest not in known
-                    known.add(digest)
-                    running.append(pool.submit(self._store, clip, record, digest, folder, new))
+                    again = digest in seen
+                    seen.add(digest)
+                    job = None if again else pool.submit(self._store, clip, record, digest, folder)
+                    running.append(job)
                     if len(running) > 2 * workers:
-                        yield running.popleft().result()
+                        yield result(running.popleft())
             except Exception as error:
                 failure = error  # what came before it is good
             while running:
-                yield running.popleft().result()
+                yield result(running.popleft())
         if failure is not None:
             raise failure
 
-    def _store(
-        self, clip: Clip, record: Record, digest: str, folder: Path, new: bool
-    ) -> Row | None:
-        """Encode a new clip and move it to its place."""
-        if not new:
-            return None
+    def _store(self, clip: Clip, record: Record, digest: str, folder: Path) -> Row:
+        """The clip's row; its file is encoded and moved to its place unless it is there."""
         row = make_row(clip, record, digest)
-        part = folder / f"{digest}.mp4"
-        video.write(clip, part, quality="exact")
         place = self.path / row.path
-        place.parent.mkdir(exist_ok=True)
-        part.replace(place)
+        if not place.exists():
+            part = folder / f"{digest}.mp4"
+            video.write(clip, part, quality="exact")
+            place.parent.mkdir(exist_ok=True)
+            part.replace(place)
         return row
 
-    def _commit(self, rows: list[Row]) -> int:
-        """Append the rows that no other process added meanwhile; returns how many."""
-        known = self._ids() if rows else set()
-        fresh = [row for row in rows if row.id not in known]
-        if fresh:
-            uri = str(self.path / "catalogue.lance")
-            try:
-                lance.write_dataset(to_table(fresh), uri, mode="append")
-            except (OSError, RuntimeError) as error:
-                raise YozoraError(f"{uri} could not take new rows: {error}.") from error
-        return len(fresh)
+    def _commit(self, rows: list[Row]) -> dict[str, int]:
+        """Append the rows whose clip is new, put those that differ in the old ones' place; says how many."""
+        if not rows:
+            return {}
+        there = self._rows_of(row.id for row in rows)
+        fresh = [row for row in rows if row.id not in there]
+        changed = [
+            row
+            for row in rows
+            if (old := there.get(row.id)) and row != old and same_source(row, old)
+        ]
+        try:  # two commits, each whole or not at all
+            if fresh:
+                lance.write_dataset(to_table(fresh), self._catalogue, mode="append")
+            if changed:
+                merge = self._dataset().merge_insert("id").when_matched_update_all()
+                merge.execute(to_table(changed))
+        except (OSError, RuntimeError) as error:
+            raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
+        return {"added": len(fresh), "updated": len(changed)}
 
     def _compact(self) -> None:
         """Merge the small fragments that many commits leave."""
@@ -212,11 +224,23 @@ class Corpus:
             with suppress(OSError, RuntimeError):  # another process commits: its turn will come
                 dataset.optimize.compact_files()
 
-    def _ids(self) -> set[str]:
-        return set(self._dataset().to_table(columns=["id"]).column("id").to_pylist())
+    def _rows_of(self, ids: Iterable[str]) -> dict[str, Row]:
+        """The rows of these clips, by id."""
+        wanted = ", ".join(f"'{digest}'" for digest in ids)
+        rows = from_table(self._dataset().to_table(filter=f"id IN ({wanted})"))
+        return {row.id: row for row in rows}
+
+    @property
+    def _catalogue(self) -> str:
+        return str(self.path / "catalogue.lance")
 
     def _dataset(self) -> Any:
         try:
-            return lance.dataset(str(self.path / "catalogue.lance"))
+            return lance.dataset(self._catalogue)
         except (OSError, ValueError) as error:
             raise YozoraError(f"{self.path} has no readable catalogue: {error}.") from error
+
+
+def result(job: Future[Row] | None) -> Row | None:
+    """What a job returned; None where there was none to do."""
+    return None if job is None else job.result()

@@ -20,7 +20,7 @@ from yozora.video import contact_sheet, write_image
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one shape and rate: only such clips can share a batch without being cut or resized."""
+    """How many clips of each split have one shape and rate."""
 
     frames: int
     height: int
@@ -53,7 +53,9 @@ class Check:
 
     def __rich__(self) -> Group:
         """The report as tables for a terminal."""
-        buckets = Table("frames", "height", "width", "fps", *SPLITS, title="buckets")
+        buckets = Table(
+            "frames", "height", "width", "fps", *SPLITS, title="clips as they are stored"
+        )
         for bucket in self.buckets:
             buckets.add_row(*(f"{value:g}" for value in asdict(bucket).values()))
         title = f"{self.path}: {self.clips} clips, {self.seconds:.0f} s"

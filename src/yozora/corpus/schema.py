@@ -126,6 +126,12 @@ def make_row(clip: Clip, record: Record, digest: str) -> Row:
     )
 
 
+def same_source(one: Row, other: Row) -> bool:
+    """Whether two rows are of one source: by its name, or by the hash of its file wherever that lies now."""
+    file = one.labels.get("file")
+    return one.source == other.source or (file is not None and file == other.labels.get("file"))
+
+
 def clip_path(digest: str) -> str:
     """Where the clip with this hash lies: few files a folder, however many there are."""
     return f"clips/{digest[:2]}/{digest}.mp4"

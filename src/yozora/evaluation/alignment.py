@@ -57,8 +57,8 @@ def judge(expected: Expected, parsed: Parsed) -> Verdict:
     """How far a parsed clip agrees with what its prompt asks for, per attribute, in [0, 1].
 
     motion is the law with its direction; law and direction count each alone. binding: every wanted
-    colour-shape pair is there, on bodies of its own (two bodies and more). all: colours, shapes,
-    motions, count and background are right together.
+    colour-shape pair is there, on a body of its own among those that were paired (two bodies and
+    more). all: colours, shapes, motions, count and background are right together.
     """
     couples = pair(expected, parsed)
     tests: dict[str, list[bool]] = {}
@@ -85,10 +85,9 @@ def judge(expected: Expected, parsed: Parsed) -> Verdict:
     if expected.camera:
         verdict["camera"] = float(parsed.camera == expected.camera)
     if len(expected.bodies) > 1:
-        wanted_pairs = Counter((b.colour, b.shape) for b in expected.bodies)
-        verdict["binding"] = float(
-            not wanted_pairs - Counter((t.colour, t.shape) for t in parsed.bodies)
-        )
+        unmet = Counter((b.colour, b.shape) for b in expected.bodies)
+        unmet.subtract((track.colour, track.shape) for _, track in couples if track)
+        verdict["binding"] = float(max(unmet.values()) <= 0)
     together = ("colour", "shape", "motion", "count", "background")
     verdict["all"] = float(all(verdict.get(name, 1.0) == 1 for name in together))
     return verdict

@@ -28,11 +28,19 @@ class Expected:
     camera: str | None = None
 
 
-def of_scene(scene: Scene) -> Expected:
-    """All that the scene's captions say. A medium speed goes unsaid."""
+def of_scene(scene: Scene, prompt: str | None = None) -> Expected:
+    """All that the scene's dense captions say. A medium speed goes unsaid.
+
+    prompt: the caption in question; a short one may leave sizes out, which are then open.
+    """
+    text = None if prompt is None else prompt.lower()
     bodies = tuple(
         Wanted(
-            b.colour, b.shape, b.motion, b.speed if b.speed in ("slow", "fast") else None, b.size
+            b.colour,
+            b.shape,
+            b.motion,
+            b.speed if b.speed in ("slow", "fast") else None,
+            b.size if text is None or f"{b.size} {b.colour} {b.shape}" in text else None,
         )
         for b in scene.bodies
     )

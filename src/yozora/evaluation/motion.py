@@ -79,10 +79,21 @@ def persistence(parsed: Parsed) -> Persistence:
         inner = seen[first : last + 1]
         vanishes |= bool(last < len(seen) - 1 or (~inner[1:] & ~inner[:-1]).any())
         appears |= bool(first > 0)
-        clear = np.flatnonzero(track.visibility > 0.85)
+        clear = np.flatnonzero(_clear(track.visibility))
         recolours |= _changes([track.colours[i] for i in clear], track.colour)
         reshapes |= _changes([track.shapes[i] for i in clear], track.shape)
     return Persistence(vanishes, appears, recolours, reshapes)
+
+
+def _clear(visibility: Floats) -> Mask:
+    """In which frames [T] a body's colour and shape can be read: nothing hides it.
+
+    Visibility alone would not do, since a square that turns into a star loses half its area. What hides
+    a body comes and goes; another shape has an area of its own and keeps it.
+    """
+    steps = np.abs(np.diff(visibility)) < 0.05
+    steady = np.append(True, steps) & np.append(steps, True)
+    return np.asarray((visibility > 0.85) | (steady & (visibility > 0.3)))
 
 
 def _changes(readings: list[str], usual: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from yozora import video
@@ -97,6 +99,8 @@ def _number(interval: Interval, unit: str) -> str:
     scale = 100 if unit == "%" else 1
     small = max(abs(scale * interval.high), abs(scale * interval.low)) < 1
     digits = 1 if unit in ("%", "dB") else 4 if small else 2
+    if interval.low != interval.low:
+        return f"{scale * interval.value:.{digits}f} {html.escape(unit)} <small>no interval</small>"
     numbers = (interval.low, interval.value, interval.high)
     low, value, high = (f"{scale * v:.{digits}f}" for v in numbers)
     return f"{value} {html.escape(unit)} <small>[{low}, {high}]</small>"
@@ -155,7 +159,7 @@ def _spread(samples: Sequence[Sample]) -> list[Sample]:
 
 def _figure(sample: Sample) -> str:
     """A clip beside its prompt, and what was not as asked."""
-    data = base64.b64encode(sample.file.read_bytes()).decode("ascii")
+    data = base64.b64encode(_playable(sample.file)).decode("ascii")
     wrong = [name for name, share in sample.made.verdict.items() if share < 1 and name != "all"]
     bodies = "; ".join(f"{b.colour} {b.shape}, {b.motion}" for b in sample.made.parsed.bodies)
     verdict = f'<span class="no">not as asked: {", ".join(wrong)}</span>' if wrong else "as asked"
@@ -164,6 +168,18 @@ def _figure(sample: Sample) -> str:
         f'src="data:video/mp4;base64,{data}"></video><figcaption>{html.escape(sample.prompt)}'
         f"<br><b>seen:</b> {html.escape(bodies or 'no body')} · {verdict}</figcaption></figure>"
     )
+
+
+def _playable(file: Path) -> bytes:
+    """The bytes of an MP4 that browsers play: the file's own, or encoded again when it is not H.264 in 4:2:0.
+
+    "Exact" files are H.264 in RGB, which few browsers decode; all decode 4:2:0.
+    """
+    info = video.probe(file)
+    if info.codec == "h264" and info.pixel_format in ("yuv420p", "yuvj420p"):
+        return file.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        return video.write(video.read(file), Path(folder) / "clip.mp4").read_bytes()
 
 
 def _sheet(samples: Sequence[Sample]) -> str:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yozora import __version__, video
+from yozora import __version__
 from yozora.artifact import building
-from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
 from yozora.evaluation import suites as run
+from yozora.evaluation.material import held_out, training
 from yozora.evaluation.page import page
 from yozora.evaluation.results import Suite
 from yozora.evaluation.samples import Canvas, Model, Progress, Sample, from_folder, from_model
-from yozora.world.dataset import make
 
 SUITES = ("align", "motion", "physics", "codec")
 STAGE = "evaluation/1"
@@ -39,16 +38,19 @@ def evaluate(
     prompts: int = 300,
     seed: int = 0,
     corpus: str | Path | None = None,
+    style: str = "dense",
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Run suites on a model (an object, a name or a directory) or on a folder of MP4s with prompts.
 
-    prompts: held-out prompts with one body, and as many with two. corpus: whose held-out footage the
-    codec suite codes beside world clips, and on whose training clips PCA is fitted. progress(what,
-    done, total) is called as work proceeds. Writes out/report.html, out/scores.json and, for a
-    model, out/clips/NNNN.mp4; `out` appears when all is written. Returns what scores.json holds.
-    Raises YozoraError for an unknown suite, an empty folder, prompts that are missing, a folder that
-    is asked for its codec alone, and an `out` that exists.
+    suites: all four means those that apply; a folder of clips has no codec. prompts: held-out prompts
+    with one body, and as many with two. corpus: whose held-out footage the codec suite codes beside
+    world clips, and on whose training clips PCA is fitted. style: of the prompts a model is given, the
+    world's captions that are "dense", "short", or "mixed" (in turn); a folder has prompts of its own.
+    progress(what, done, total) is called as work proceeds. Writes out/report.html, out/scores.json
+    and, for a model, out/clips/NNNN.mp4; `out` appears when all is written. Returns what scores.json
+    holds. Raises YozoraError for an unknown suite or style, an empty folder, prompts that are missing,
+    a codec suite that is asked of what has no codec, and an `out` that exists.
     """
     unknown = [s for s in suites if s not in SUITES]
     if unknown or not suites:
@@ -60,17 +62,21 @@ def evaluate(
     began = time.time()
     folder = _folder(target)
     model = None if folder else _model(target)
-    parameters = {"suites": list(suites), "prompts": prompts, "seed": seed}
+    names = _applicable(suites, model)
+    parameters = {"suites": names, "prompts": prompts, "seed": seed}
+    if model:
+        parameters["style"] = style
     inputs = {"target": str(target) if isinstance(target, str | Path) else type(target).__name__}
     with building(out, stage=STAGE, inputs=inputs, parameters=parameters) as work:
         samples: list[Sample] = []
         if folder:
             samples = from_folder(folder, seed, progress)
-        elif set(suites) - {"codec"}:
+        elif set(names) - {"codec"}:
             assert model is not None
             seconds = Canvas.of(model).seconds
-            samples = from_model(model, prompts, seed, seconds, work / "clips", progress)
-        found = _run(suites, model, samples, prompts, seed, corpus, progress)
+            samples = from_model(model, prompts, seed, seconds, work / "clips", progress, style)
+        asked = style if model else None
+        found = _run(names, model, samples, prompts, seed, corpus, asked, progress)
         scores = {
             **inputs, **parameters, "yozora": __version__,
             "seconds": round(time.time() - began, 1),
@@ -92,6 +98,17 @@ def _folder(target: object) -> Path | None:
     return None if weights or (not any(path.glob("*.mp4")) and any(path.iterdir())) else path
 
 
+def _applicable(suites: Sequence[str], model: Model | None) -> list[str]:
+    """The suites to run: without a codec not its suite, and an error where that was asked for by name."""
+    names = [name for name in suites if name != "codec" or _reconstruct(model)]
+    if len(names) < len(suites) and set(suites) != set(SUITES):
+        what = "this model shows no codec (encode and decode)" if model else "a folder has no codec"
+        raise YozoraError(
+            f"{what}: ask for align, motion or physics alone, or evaluate a model that yozora trained"
+        )
+    return names
+
+
 def _model(target: Any) -> Model:
     if not isinstance(target, str | Path):
         model: Model = target
@@ -109,15 +126,16 @@ def _run(
     prompts: int,
     seed: int,
     corpus: str | Path | None,
+    style: str | None,
     progress: Progress,
 ) -> list[Suite]:
-    """The suites in order; a folder has no codec and cannot be asked to continue a clip."""
+    """The suites in order; a folder cannot be asked to continue a clip."""
     reconstruct = _reconstruct(model)
     canvas, some = Canvas.of(model), min(max(prompts // 10, 6), prompts)
     found = []
     for name in names:
         if name == "align":
-            found.append(run.align(samples))
+            found.append(run.align(samples, style))
         elif name == "motion":
             laws = ("uniform", "fall", "throw", "bounce", "pendulum", "roll")
             scenes = run.moving_scenes(some, seed, laws, canvas) if model else []
@@ -130,15 +148,15 @@ def _run(
             )
             found.append(run.physics(samples, tasks))
         elif reconstruct:
-            clips = _held_out(corpus, prompts, seed)
-            found.append(
-                run.codec(reconstruct, clips, _training(corpus, prompts, seed), 64, progress)
-            )
-    if not found:
-        raise YozoraError(
-            "a folder of clips has no codec: ask for align, motion or physics, or evaluate a model"
-        )
+            clips, learned = held_out(corpus, prompts, seed), training(corpus)
+            found.append(run.codec(reconstruct, clips, learned, _latent(model), progress))
     return found
+
+
+def _latent(model: Any) -> int:
+    """The channels of the model's latent: what PCA may keep. 64 when it does not show its codec."""
+    config = getattr(getattr(model, "codec", None), "config", None)
+    return int(getattr(config, "latent", 64))
 
 
 def _reconstruct(model: Any) -> run.Reconstruct | None:
@@ -151,40 +169,3 @@ def _reconstruct(model: Any) -> run.Reconstruct | None:
         return restored
 
     return reconstruct
-
-
-WORLD = (112, 64)
-ROWS = 400  # of footage, at most, to fit PCA on and as many to score
-
-
-def _held_out(
-    corpus: str | Path | None, count: int, seed: int
-) -> dict[str, list[tuple[Frames, run.Rect]]]:
-    """Held-out clips to code: the world's, and the corpus' footage by source."""
-    whole = (0, 0, *WORLD)
-    clips = {
-        "world": [(make(i, seed, split="heldout")[0].frames, whole) for i in range(min(count, 100))]
-    }
-    for frames, rect in _footage(corpus, "heldout"):
-        clips.setdefault("footage", []).append((frames, rect))
-    return clips
-
-
-def _training(corpus: str | Path | None, count: int, seed: int) -> Iterator[Frames]:
-    """Training clips for PCA: the world's, and the corpus' footage."""
-    for i in range(min(4 * count, 400)):
-        yield make(i, seed + 1)[0].frames
-    for frames, _ in _footage(corpus, "train"):
-        yield frames
-
-
-def _footage(corpus: str | Path | None, split: str) -> Iterator[tuple[Frames, run.Rect]]:
-    """Footage of a split at the world's size, cut to 1 + 4n frames, with its picture's rectangle."""
-    if corpus is None:
-        return
-    opened = Corpus.open(corpus)
-    for row in opened.rows(split=split, kind="footage")[:ROWS]:
-        clip = opened.read(row)
-        frames, rect = video.fit(clip.frames[: (len(clip) - 1) // 4 * 4 + 1], WORLD)
-        x, y, w, h = row.labels.get("content", rect)
-        yield frames, (int(x), int(y), int(w), int(h))

@@ -95,7 +95,7 @@ def read_clip(clip: Clip, expected: Expected) -> Reading:
 
 def sample_of(prompt: str, scene: Scene | None, clip: Clip, file: Path) -> Sample:
     """A clip's sample, with a true clip of its scene at the same size, rate and length beside it."""
-    expected = of_scene(scene) if scene else of_words(prompt)
+    expected = of_scene(scene, prompt) if scene else of_words(prompt)
     truth = None
     if scene is not None:
         size = (clip.width, clip.height)
@@ -104,15 +104,26 @@ def sample_of(prompt: str, scene: Scene | None, clip: Clip, file: Path) -> Sampl
 
 
 def from_model(
-    model: Model, count: int, seed: int, seconds: float, folder: Path, progress: Progress
+    model: Model,
+    count: int,
+    seed: int,
+    seconds: float,
+    folder: Path,
+    progress: Progress,
+    style: str = "dense",
 ) -> list[Sample]:
     """`count` held-out prompts with one body and as many with two, each with a seed of its own.
 
-    The clips are written to `folder` as NNNN.mp4 with prompts.json beside them, so that the folder can
-    be evaluated again; what is parsed are the model's own frames.
+    style: of the captions, "dense", "short" or "mixed". The clips are written to `folder` as NNNN.mp4
+    with prompts.json beside them, so that the folder can be evaluated again; what is parsed are the
+    model's own frames. Raises YozoraError for another style.
     """
     folder.mkdir(parents=True)
-    pairs = [p for bodies in (1, 2) for p in prompts(count, seed, split="heldout", bodies=bodies)]
+    pairs = [
+        pair
+        for bodies in (1, 2)
+        for pair in prompts(count, seed, split="heldout", bodies=bodies, style=style)
+    ]
     seeds = [seed + i for i in range(len(pairs))]
     clips = model.generate_many([text for text, _ in pairs], seconds=seconds, seeds=seeds)
     made: list[Sample] = []

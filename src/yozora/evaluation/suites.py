@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,15 +29,28 @@ Frames = NDArray[np.uint8]
 Reconstruct = Callable[[Frames], Frames]
 Rect = tuple[int, int, int, int]  # x, y, width, height in pixels
 
+STYLES = {
+    "dense": "Asked in dense captions only, which say size and place too; people write shorter ones.",
+    "short": "Asked in short captions only, which say no place and seldom a size.",
+    "mixed": "Asked in dense and short captions in turn.",
+}
 COUNTS = {0: "no body named", 1: "one body", 2: "two bodies", 3: "three bodies"}
 
 
 # --- align -------------------------------------------------------------------------------------
 
 
-def align(samples: Sequence[Sample]) -> Suite:
-    """Prompt alignment per attribute, by the number of bodies asked for."""
+def align(samples: Sequence[Sample], style: str | None = None) -> Suite:
+    """Prompt alignment per attribute, by the number of bodies asked for.
+
+    style: the kind of captions that were asked, for the tables' notes; None for prompts of any kind.
+    """
     tables = []
+    note = (
+        "Share of bodies (or clips) that are as the prompt says; floor: the parser on true clips."
+    )
+    if style:
+        note = f"{STYLES[style]} {note}"
     for count, title in COUNTS.items():
         some = [s for s in samples if min(len(s.expected.bodies), 3) == count]
         if some:
@@ -47,7 +60,6 @@ def align(samples: Sequence[Sample]) -> Suite:
                 Score(name, interval, beside={"floor": floor[name]} if name in floor else {})
                 for name, interval in made.items()
             ]
-            note = "Share of bodies (or clips) that are as the prompt says; floor: the parser on true clips."
             tables.append(Table(title, note, tuple(scores)))
     return Suite(
         "align",
@@ -328,52 +340,76 @@ def _gravities(samples: Sequence[Sample]) -> Table | None:
 # --- codec -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """A clip to code: frames [T, H, W, 3], T = 1 + 4n, where its picture lies, and the file it is cut from."""
+
+    frames: Frames
+    rect: Rect
+    file: str
+
+
 def codec(
     reconstruct: Reconstruct,
-    held_out: Mapping[str, Sequence[tuple[Frames, Rect]]],
+    held_out: Mapping[str, Sequence[HeldOut]],
     training: Iterable[Frames],
     components: int,
     progress: Progress,
 ) -> Suite:
     """What a codec keeps of held-out clips, by source, beside PCA of the same latent size.
 
-    held_out: source -> frames [T, H, W, 3], T = 1 + 4n, each with the rectangle that holds its picture
-    (padding is coded but not scored); stills (T = 1) are made of the first frames. training: the frames
-    PCA is fitted on, the codec's own kind of training clips.
+    held_out: source -> clips; padding is coded but not scored. Stills are first frames, and what has one
+    frame is a still alone. training: the frames PCA is fitted on, the codec's own kind of training clips;
+    components: the channels of the codec's latent.
     """
     progress("fitting PCA", 0, 1)
     linear = LinearCodec.fit(training, components)
-    tables: list[Table] = []
-    done, total = 0, 2 * sum(map(len, held_out.values()))
+    parts: dict[str, list[HeldOut]] = {}
     for source, clips in held_out.items():
-        for title, length in ((source, None), (f"{source}, stills", 1)):
-            rows = []
-            for frames, (x, y, w, h) in clips:
-                progress("coding", done, total)
-                done += 1
-                whole = frames[:length]
-                pictures = (whole, reconstruct(whole), linear.reconstruct(whole))
-                true, ours, theirs = (p[:, y : y + h, x : x + w] for p in pictures)
-                rows.append(
-                    (psnr(true, ours), ssim(true, ours), psnr(true, theirs), ssim(true, theirs))
-                )
-            if rows:
-                tables.append(_codec_table(title, rows, components))
+        parts[source] = [c for c in clips if len(c.frames) > 1]
+        parts[f"{source}, stills"] = [replace(c, frames=c.frames[:1]) for c in clips]
+    tables: list[Table] = []
+    done, total = 0, sum(map(len, parts.values()))
+    for title, clips in parts.items():
+        rows = []
+        for clip in clips:
+            progress("coding", done, total)
+            done += 1
+            rows.append(_coded(clip, reconstruct, linear))
+        if rows:
+            tables.append(_codec_table(title, rows, [c.file for c in clips], components))
     return Suite("codec", tuple(tables))
 
 
+def _coded(
+    clip: HeldOut, reconstruct: Reconstruct, linear: LinearCodec
+) -> tuple[float, float, float, float]:
+    """PSNR and SSIM through the codec, then through PCA."""
+    x, y, w, h = clip.rect
+    pictures = (clip.frames, reconstruct(clip.frames), linear.reconstruct(clip.frames))
+    true, ours, theirs = (p[:, y : y + h, x : x + w] for p in pictures)
+    return psnr(true, ours), ssim(true, ours), psnr(true, theirs), ssim(true, theirs)
+
+
 def _codec_table(
-    title: str, rows: Sequence[tuple[float, float, float, float]], components: int
+    title: str,
+    rows: Sequence[tuple[float, float, float, float]],
+    files: Sequence[str],
+    components: int,
 ) -> Table:
     ours_psnr, ours_ssim, pca_psnr, pca_ssim = (list(column) for column in zip(*rows, strict=True))
     gain = [a - b for a, b in zip(ours_psnr, pca_psnr, strict=True)]
+
+    def mean(values: Sequence[float]) -> Interval:
+        return bootstrap(values, groups=files)
+
     scores = (
-        Score("PSNR", bootstrap(ours_psnr), "dB", {"pca": bootstrap(pca_psnr)}),
-        Score("gain over PCA", bootstrap(gain), "dB"),
-        Score("SSIM", bootstrap(ours_ssim), "", {"pca": bootstrap(pca_ssim)}),
+        Score("PSNR", mean(ours_psnr), "dB", {"pca": mean(pca_psnr)}),
+        Score("gain over PCA", mean(gain), "dB"),
+        Score("SSIM", mean(ours_ssim), "", {"pca": mean(pca_ssim)}),
     )
-    return Table(
-        title,
-        f"Mean over clips; PCA keeps {components} components of each 4x16x16 patch.",
-        scores,
+    note = (
+        f"Mean over {len(rows)} clips of {len(set(files))} files, which are resampled whole (one alone has no "
+        f"interval). PCA keeps {components} components of each 4x16x16 patch."
     )
+    return Table(title, note, scores)

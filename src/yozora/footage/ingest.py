@@ -29,7 +29,7 @@ class Store(Protocol):
     """What ingest needs of a corpus."""
 
     def add(self, items: Iterable[tuple[Clip, Record]]) -> Any:
-        """Store clips; returns an object with the numbers `added` and `duplicates`."""
+        """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`."""
 
     def drop(self, source: str | Path, reason: str) -> None:
         """Note a refusal."""
@@ -58,11 +58,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of an ingest: clips added, clips the corpus had, files refused with a sentence each."""
+    """What came of an ingest: clips added, clips the corpus had just so, clips whose captions, rights or split were
+    changed, files refused with a sentence each."""
 
     files: int
     added: int
     duplicates: int
+    updated: int
     refused: list[tuple[str, str]]
     ignored: int
 
@@ -86,7 +88,7 @@ def ingest_into(
     stride: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Add the footage in files and folders to a corpus.
+    """Add the footage in files and folders to a corpus; what is there already takes on what is said of it now.
 
     licence, holder and url hold for files whose sidecar does not state its own. seconds and stride (default: as
     seconds) are rounded to frames. A file that cannot be used is refused with a sentence, in the report and in
@@ -113,7 +115,14 @@ def ingest_into(
     for drop in corpus.drops():
         if drop["source"] in mended:
             corpus.drop(drop["source"], "")
-    return Report(len(found.files), added.added, added.duplicates, refused, found.ignored)
+    return Report(
+        files=len(found.files),
+        added=added.added,
+        duplicates=added.duplicates,
+        updated=added.updated,
+        refused=refused,
+        ignored=found.ignored,
+    )
 
 
 def make_settings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from yozora.corpus.schema import Row
@@ -67,6 +67,21 @@ def bucket_of(row: Row, shapes: Sequence[Shape]) -> Shape | str:
     if not near:
         return f"aspect {aspect:.2f} is far from every bucket's"
     return min(near, key=lambda s: (-s.frames, distance(s)))
+
+
+def grouped(
+    rows: Iterable[Row], shapes: Sequence[Shape]
+) -> tuple[dict[Shape, list[Row]], dict[str, list[Row]]]:
+    """The rows that each shape takes, and those that none takes under the reason why."""
+    fitting: dict[Shape, list[Row]] = {}
+    left_out: dict[str, list[Row]] = {}
+    for row in rows:
+        place = bucket_of(row, shapes)
+        if isinstance(place, Shape):
+            fitting.setdefault(place, []).append(row)
+        else:
+            left_out.setdefault(place, []).append(row)
+    return fitting, left_out
 
 
 def _frames_at(row: Row, fps: float) -> int:

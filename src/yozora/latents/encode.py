@@ -18,9 +18,11 @@ from yozora.artifact import content_hash
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
-from yozora.latents.buckets import Shape, bucket_of
+from yozora.latents.buckets import Shape, grouped
 from yozora.latents.state import STATE, state_map
 from yozora.latents.store import Shards
+from yozora.models.precision import autocast
+from yozora.models.text import MINILM
 from yozora.models.vae import Codec
 from yozora.video import fit
 
@@ -31,6 +33,10 @@ BATCH = 16  # clips encoded at once
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Progress = Callable[[int, int], None]  # done, total
+
+
+class NothingFitsError(YozoraError):
+    """No clip of a split fits any bucket: there would be 0 batches."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +67,18 @@ def buckets(
     """The buckets of ``split``, encoding what is not cached yet.
 
     ``codec_id`` is the content hash of the codec's weights; ``progress`` is told of each shape's clips.
-    Raises YozoraError, naming the filter that took them, when no clip is left.
+    Raises NothingFitsError, naming the filter that took them, when no clip is left, and YozoraError when a clip cannot
+    be read.
     """
-    groups: dict[Shape, list[Row]] = {}
-    reasons: Counter[str] = Counter()
     rows = corpus.rows(split=split)
-    for row in rows:
-        place = bucket_of(row, shapes)
-        if isinstance(place, str):
-            reasons[place] += 1
-        else:
-            groups.setdefault(place, []).append(row)
+    groups, left_out = grouped(rows, shapes)
     if not groups:
+        reasons = Counter({reason: len(members) for reason, members in left_out.items()})
         why = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-        raise YozoraError(
+        raise NothingFitsError(
             f"{corpus.path} gives 0 batches: of {len(rows)} clips of split '{split}' none fits a bucket"
             + (f" ({why})." if why else ".")
-            + f" `yozora corpus check {corpus.path}` shows what it holds."
+            + f" `yozora corpus check {corpus.path} --recipe NAME` says what a recipe takes of it."
         )
     made = []
     for shape, members in sorted(groups.items(), key=lambda group: group[0]):
@@ -94,9 +95,13 @@ def latents_folder(corpus: Corpus, codec_id: str, shape: Shape) -> Path:
 
 
 def text_folder(corpus: Corpus, encoder: str) -> Path:
-    """Where a corpus keeps the token states of a text encoder; one in a directory is known by its content."""
+    """Where a corpus keeps the token states of a text encoder.
+
+    An encoder in a directory is known by the hash of its files. The default one, and any that Hugging Face's cache
+    holds under a name, is known by that name alone: when its weights change, this folder has to be deleted.
+    """
     name = encoder.replace("/", "--")
-    if Path(encoder).is_dir():
+    if encoder != MINILM and Path(encoder).is_dir():
         name = f"{Path(encoder).resolve().name}-{content_hash(encoder)[:16]}"
     return corpus.path / "text" / name
 
@@ -129,7 +134,7 @@ def _fill(
     latents: list[Tensor] = []
     encoded: list[Row] = []
     for number, (part, x) in enumerate(zip(parts, _ahead(load, parts), strict=True), 1):
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(x.device):
             latents.append(codec.encode(x).bfloat16())
         encoded += part
         if len(encoded) >= SHARD or number == len(parts):

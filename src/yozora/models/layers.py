@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Up to this many scores a head, training writes attention out: on CPUs the fused kernel's backward pass takes
-# several times as long as three small matrix products (benchmarks/results/training.md).
+# Up to this many scores a head, attention is written out: on CPUs the fused kernel, above all its backward pass, takes
+# several times as long as small matrix products and a softmax (benchmarks/results/training.md).
 SHORT = 512 * 512
 
 
@@ -77,7 +77,7 @@ class ScalarEmbedding(nn.Module):
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(E) + bias) v for q [B, heads, N, E], k and v [B, heads, L, E], bias [B, 1, 1, L]."""
-    if q.device.type != "cpu" or not torch.is_grad_enabled() or q.shape[-2] * k.shape[-2] > SHORT:
+    if q.device.type != "cpu" or q.shape[-2] * k.shape[-2] > SHORT:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if bias is not None:

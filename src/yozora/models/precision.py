@@ -1,10 +1,15 @@
-"""In which precision a device computes fastest."""
+"""Where to compute, and in which precision that device computes fastest."""
 
 from __future__ import annotations
 
 from functools import cache
 
 import torch
+
+
+def best_device() -> torch.device:
+    """The accelerator that torch finds, else the processor."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 @cache

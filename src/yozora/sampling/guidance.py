@@ -16,8 +16,8 @@ from yozora.models.precision import autocast
 class Guidance:
     """``scale`` 1 means none; guidance acts where low <= sigma <= high."""
 
-    scale: float = 3.0
-    low: float = 0.15
+    scale: float = 4.0
+    low: float = 0.35
     high: float = 1.0
 
     def active(self, sigma: float) -> bool:

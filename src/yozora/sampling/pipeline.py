@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from yozora import condition, flow
 from yozora.checkpoint import load_into, load_weights
 from yozora.errors import YozoraError
 from yozora.models.dit import DiT, DiTConfig, Text
-from yozora.models.precision import autocast
+from yozora.models.precision import autocast, best_device
 from yozora.models.text import TextEncoder, pad
 from yozora.models.vae import Codec, CodecConfig
 from yozora.sampling.guidance import Guidance, Guided
@@ -33,17 +34,17 @@ class Settings:
     """How to sample. ``shift`` moves the schedule towards noise; ``solver`` is euler or multistep."""
 
     steps: int = 20
-    guidance: float = 3.0
-    guidance_low: float = 0.15
+    guidance: float = 4.0
+    guidance_low: float = 0.35
     guidance_high: float = 1.0
-    shift: float = 1.5
+    shift: float = 2.0
     solver: str = "multistep"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise YozoraError(f"Sampling takes at least one step, not {self.steps}.")
         if not math.isfinite(self.guidance):
-            raise YozoraError(f"The guidance scale is a number such as 3, not {self.guidance}.")
+            raise YozoraError(f"The guidance scale is a number such as 4, not {self.guidance}.")
         if not 0 < self.shift < math.inf:
             raise YozoraError(f"The timestep shift is a positive number, not {self.shift}.")
         if self.solver not in SOLVERS:
@@ -79,7 +80,7 @@ def load(name: str | Path = "nano") -> Pipeline:
         raise YozoraError(
             f"The header of {path} does not describe a model ({error}); copy or train it again."
         ) from error
-    return pipeline.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    return pipeline.to(best_device())
 
 
 def load_codec(path: Path) -> Codec:
@@ -142,6 +143,7 @@ class Pipeline:
         video: str | Path | Clip | None = None,
         extend: str | None = None,
         fill: tuple[float, float] | None = None,
+        known: condition.Known | None = None,
         settings: Settings | None = None,
         progress: Progress = silent,
         **overrides: Any,
@@ -150,18 +152,22 @@ class Pipeline:
 
         ``image``: the first frame. ``video`` with ``extend`` ("forward", "backward" or "both"): goes on from the clip
         by ``seconds`` at each side; with ``fill=(a, b)``: makes the seconds from a to b anew and leaves the length as
-        it is. Given frames are kept as they are, at the model's size and frame rate. ``overrides`` are fields of
-        :class:`Settings` (steps=, guidance=, ...). The same seed gives the same clip, alone or in a batch.
+        it is; with ``known`` [t, h, w], a map over ``grid`` as condition.py makes them: keeps that much of the clip's
+        first pass (keyframes, a region of the picture, any tokens) and makes the rest, of which the codec has let its
+        neighbours see a little. What is given is kept as it is, at the model's size and frame rate. ``overrides`` are
+        fields of :class:`Settings` (steps=, guidance=, ...). The same seed gives the same noise, alone or in a batch.
         Raises YozoraError when arguments contradict each other or a file cannot be read.
         """
         chosen = replace(settings or Settings(), **overrides)
-        check_request(seconds, image, video, extend, fill)
+        check_request(seconds, image, video, extend, fill, known)
 
         def make(window: Window) -> Frames:
             return self._run([window], chosen, progress)[0]
 
         if video is not None:
             clip, go_on = self._canvas(video), Continuation(make, self.grid, prompt)
+            if known is not None:
+                return Clip(self._completed(make, clip, known, prompt, seed), self.fps)
             if fill is not None:
                 start, end = gap(clip, fill)
                 return Clip(go_on.fill(clip.frames, start, end, seed), self.fps)
@@ -191,7 +197,7 @@ class Pipeline:
     ) -> Iterator[Clip]:
         """One clip per prompt, in order, as :meth:`generate` makes them; ``seeds`` default to 0, 1, 2, ..."""
         chosen = replace(settings or Settings(), **overrides)
-        check_request(seconds, None, None, None, None)
+        check_request(seconds, None, None, None, None, None)
         numbers = list(seeds) if seeds is not None else list(range(len(prompts)))
         if len(numbers) != len(prompts):
             raise YozoraError(f"{len(prompts)} prompts need as many seeds, not {len(numbers)}.")
@@ -266,6 +272,28 @@ class Pipeline:
     def _blank(self, prompt: str, seed: int) -> Window:
         return Window(prompt, seed, condition.nothing(self.grid))
 
+    def _completed(
+        self, make: Make, clip: Clip, known: condition.Known, prompt: str, seed: int
+    ) -> Frames:
+        """What of the clip's first pass is known, and the rest made to go with it."""
+        if known.shape != self.grid:
+            raise YozoraError(
+                f"A map of what is known has this model's grid of latents, {self.grid}, not {known.shape}."
+            )
+        if len(clip) < self.frames:
+            raise YozoraError(
+                f"A map of what is known covers {self.frames} frames at {self.fps:g} fps; the clip has {len(clip)}."
+            )
+        given = clip.frames[: self.frames]
+        made = make(Window(prompt, seed, known, given))
+        return np.where(self._pixels(known), given, made)
+
+    def _pixels(self, known: condition.Known) -> NDArray[np.bool_]:
+        """The frames' pixels [T, H, W, 1] that a map of latents [t, h, w] covers."""
+        t, h, w = self.grid
+        frames = np.repeat(known, [1] + [STRIDE] * (t - 1), axis=0)
+        return frames.repeat(self.height // h, 1).repeat(self.width // w, 2)[..., None]
+
     def _prolonged(
         self, frames: Frames, seconds: float, prompt: str, seed: int, make: Make
     ) -> Clip:
@@ -294,17 +322,25 @@ class Pipeline:
 
 
 def check_request(
-    seconds: float, image: object, video: object, extend: str | None, fill: object
+    seconds: float,
+    image: object,
+    video: object,
+    extend: str | None,
+    fill: object,
+    known: object,
 ) -> None:
     """Raises YozoraError when the arguments of :meth:`Pipeline.generate` contradict each other."""
     if not 0 < seconds < math.inf:
         raise YozoraError(f"A clip lasts a positive number of seconds, not {seconds}.")
     if image is not None and video is not None:
         raise YozoraError("A clip starts from an image or from a video: give one of them.")
-    if video is None and (extend is not None or fill is not None):
-        raise YozoraError("To extend or fill, give the video to start from.")
-    if video is not None and (extend is None) == (fill is None):
-        raise YozoraError("A video is either extended or filled: give one of extend and fill.")
+    ways = sum(way is not None for way in (extend, fill, known))
+    if video is None and ways:
+        raise YozoraError("To extend, fill or complete, give the video to start from.")
+    if video is not None and ways != 1:
+        raise YozoraError(
+            "A video is extended, filled or completed: give one of extend, fill and known."
+        )
     if extend is not None and extend not in WAYS:
         raise YozoraError(f"A clip is extended {', '.join(WAYS[:2])} or both, not '{extend}'.")
 

@@ -20,6 +20,8 @@ from yozora.errors import YozoraError
 Frames = NDArray[np.uint8]
 STRIDE = 4  # frames of a latent frame
 APART = 7919  # between the seeds of a clip's windows
+STILL = 24.0  # 8-bit levels: a made pixel that has changed by less more likely flickers than moves
+FADE = 8  # frames from a seam until nothing is taken from the given frame any more
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,16 @@ def held(frames: Frames, *, before: int = 0, after: int = 0) -> Frames:
 
 
 def seamless(made: Frames, given: Frames, at: int, way: int) -> Frames:
-    """``made`` with the codec's error at the seam faded out over the frames away from it.
+    """``made`` with the seam to a given frame taken out of what stands still.
 
-    Frame ``at`` is the last given one (way +1) or the first (way -1). Its original differs from what the codec made of
-    it by a residual; adding that residual to its neighbours, halved from frame to frame, leaves no jump and no shift of
-    colour. Frame ``at`` itself becomes the given one.
+    Frame ``at`` is the last given one (way +1) or the first (way -1). Whatever of the frames beyond it still looks as
+    the model's own frame ``at`` does is taken from the given frame, less of it from frame to frame; where something has
+    moved, the made frames stay. So neither the codec's error nor the model's flicker makes the ground jump at the seam.
+    Frame ``at`` itself becomes the given one.
     """
     distance = (np.arange(len(made)) - at) * way
-    share = np.where(distance >= 0, 0.5 ** np.maximum(distance, 0), 0.0)[:, None, None, None]
-    residual = given[at].astype(np.float64) - made[at]
-    return (made + share * residual).round().clip(0, 255).astype(np.uint8)
+    near = np.where(distance >= 0, np.clip(1 - distance / FADE, 0, 1), 0.0)[:, None, None, None]
+    exact = made.astype(np.float64)
+    change = np.abs(exact - exact[at]).max(-1, keepdims=True)
+    share = near / (1 + (change / STILL) ** 2)
+    return (exact + share * (given[at] - exact)).round().astype(np.uint8)

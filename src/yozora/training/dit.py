@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -21,15 +23,17 @@ from yozora.latents.buckets import Shape
 from yozora.latents.encode import Bucket
 from yozora.latents.store import TextCache
 from yozora.models.dit import DiT, DiTConfig, Text
-from yozora.models.precision import autocast
+from yozora.models.precision import autocast, best_device
 from yozora.models.text import pad
 from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
 from yozora.training.optim import MuonAdamW, warmup_stable_decay
 from yozora.training.state import (
+    Facts,
     Log,
     Parts,
     open_run,
+    planned_steps,
     read_log,
     require_finite,
     save_state,
@@ -58,8 +62,10 @@ class ModelRecipe:
     """Everything that determines a transformer besides the corpus and the codec.
 
     ``shapes``: the buckets clips are trained at. ``real_share`` of the clips drawn are footage. ``sigma_mean``,
-    ``sigma_std``: the logit-normal density of noise levels. ``drop_text``: share of captions left empty, for guidance.
-    ``state_weight``: of the auxiliary loss on the world's facts (latents/state.py).
+    ``sigma_std``: the logit-normal density of noise levels; where bodies go is decided above 0.8, what they look like
+    below. ``drop_text``: share of captions left empty, for guidance. ``state_weight``: of the auxiliary loss on the
+    world's facts (latents/state.py). ``compile``: fuse element-wise work, which takes a C++ compiler and a minute
+    before the first step. ``validate_every``, ``preview_every``: steps from one look at the run to the next.
     """
 
     name: str
@@ -76,13 +82,15 @@ class ModelRecipe:
     ema: float = 0.998
     real_share: float = 0.08
     drop_text: float = 0.1
-    sigma_mean: float = 0.2
-    sigma_std: float = 1.0
+    sigma_mean: float = 1.2
+    sigma_std: float = 1.1
     state_weight: float = 8.0
     clip: float = 1.0
+    compile: bool = False
     seed: int = 1
     checkpoint_minutes: float = 4.0
     validate_every: int = 100
+    preview_every: int = 250
 
 
 class Batch(NamedTuple):
@@ -99,6 +107,13 @@ class Batch(NamedTuple):
     state: Tensor
     has_state: Tensor
     tasks: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``; batches are drawn on the processor, so that runs agree on any device."""
+        tensors = (part.to(device) for part in self if isinstance(part, Tensor))
+        latents, facts, known, sigma, noise, state, has_state = tensors
+        text = Text(self.text.states.to(device), self.text.mask.to(device))
+        return Batch(latents, text, facts, known, sigma, noise, state, has_state, self.tasks)
 
 
 @dataclass(frozen=True)
@@ -215,7 +230,7 @@ class Learner:
     @classmethod
     def new(cls, recipe: ModelRecipe, start_from: Mapping[str, Tensor] | None) -> Learner:
         torch.manual_seed(recipe.seed)
-        network = DiT(recipe.config)
+        network = DiT(recipe.config).to(best_device())
         if start_from is not None:
             try:
                 network.load_state_dict(start_from)
@@ -248,6 +263,7 @@ def train(
     *,
     validation: Sequence[Bucket] = (),
     start_from: Mapping[str, Tensor] | None = None,
+    origin: str | None = None,
     resume: bool = False,
     minutes: float | None = None,
     steps: int | None = None,
@@ -258,25 +274,30 @@ def train(
     """Trains a transformer and writes ``out/dit.safetensors`` (averaged weights); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to
-    go on from; ``resume`` goes on from the newest checkpoint in ``out``, bit for bit. Raises YozoraError when there
-    are no clips, or when loss or gradient is not finite; the last good checkpoint stays.
+    go on from, ``origin`` their hash for the header; ``resume`` goes on from the newest checkpoint in ``out``, bit for
+    bit unless ``steps`` is another number than before. ``provenance`` says what the buckets were made from and stands
+    in the header too. Raises YozoraError when there are no clips, when a resumed run was another one, or when loss or
+    gradient is not finite; the last good checkpoint stays.
     """
-    last = steps or recipe.steps
+    last = planned_steps(out, steps, recipe.steps, resume=resume)
     draws = Draws(recipe, buckets, texts)
-    facts = {"recipe": json_hash(asdict(recipe))}
-    done, parts = open_run(out, facts["recipe"], resume=resume)
+    facts = Facts(json_hash(asdict(recipe)), json_hash(dict(provenance or {})), last)
+    done, parts = open_run(out, facts, resume=resume)
     learner = Learner.new(recipe, start_from if parts is None else None)
     if parts is not None:
         learner.restore(parts)
     network, optimizer, ema = learner.network, learner.optimizer, learner.ema
-    held_out = fixed_batches(recipe, validation, texts)
+    if recipe.compile:
+        compile_blocks(network)
+    device = best_device()
+    held_out = [batch.to(device) for batch in fixed_batches(recipe, validation, texts)]
     began = saved = time.monotonic()
     waited = 0.0
     batches = prefetch(lambda step: draws.batch(step, last), range(done, last))
     with Log(out, done) as log, closing(batches):
         for step in range(done, last):
             asked = time.monotonic()
-            batch = next(batches)
+            batch = next(batches).to(device)
             waited += time.monotonic() - asked
 
             per_clip, state = losses(network, batch)
@@ -312,21 +333,38 @@ def train(
             if minutes is not None and time.monotonic() - began > 60 * minutes:
                 break
     save_state(out, done, learner.parts(), facts)
-    return write_model(recipe, learner, done, provenance or {}, out / "dit.safetensors")
+    made_by = {"recipe": asdict(recipe), "steps": done, "planned_steps": last, **(provenance or {})}
+    if origin is not None:
+        made_by["from"] = origin
+    return write_model(recipe, learner, made_by, out / "dit.safetensors")
+
+
+def compile_blocks(network: DiT) -> None:
+    """Has every block compiled when it first runs, once for all lengths of clips and captions.
+
+    Raises YozoraError when there is no C++ compiler.
+    """
+    compilers = (os.environ.get("CXX", "g++"), "clang++", "cl")
+    if not any(map(shutil.which, compilers)):
+        raise YozoraError(
+            f"compile=true needs a C++ compiler and found none of {', '.join(compilers)}: install one, "
+            "or train without; only the speed differs."
+        )
+    for block in network.blocks:
+        block.compile(dynamic=True)
 
 
 def write_model(
-    recipe: ModelRecipe, learner: Learner, steps: int, provenance: Mapping[str, Any], path: Path
+    recipe: ModelRecipe, learner: Learner, provenance: Mapping[str, Any], path: Path
 ) -> Path:
-    """Writes the averaged weights and all that sampling has to know of them."""
+    """Writes the averaged weights, at half precision, and all that sampling has to know of them."""
     config = {
         **config_of(recipe.config),
         "text_encoder": recipe.text,
         "shapes": [asdict(s) for s in recipe.shapes],
     }
-    facts = {"recipe": asdict(recipe), "steps": steps, **provenance}
     weights = {**learner.network.state_dict(), **learner.ema.weights}
-    save_weights(path, weights, config=config, provenance=facts)
+    save_weights(path, weights, config=config, provenance=provenance, dtype=torch.float16)
     return path
 
 

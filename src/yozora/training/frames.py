@@ -25,6 +25,11 @@ def prefetch(
     """
     ahead: deque[Future[Item]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+        # A second team of OpenMP threads beside training's own makes more threads than cores; OpenMP then lets them
+        # sleep between operations, and training waits for them to wake: a step took a quarter longer.
+        threads = torch.get_num_threads()
+        pool.submit(_single_threaded).result()
+        torch.set_num_threads(threads)
         try:
             for step in steps:
                 ahead.append(pool.submit(make, step))
@@ -35,6 +40,12 @@ def prefetch(
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _single_threaded() -> None:
+    """Keeps torch's operations in the calling thread to that thread alone."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # settles the number for this thread, whatever others set later
 
 
 def whole(frames: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:

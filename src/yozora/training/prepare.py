@@ -9,7 +9,7 @@ from pathlib import Path
 from yozora.artifact import content_hash
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
-from yozora.latents.encode import Bucket, buckets, text_folder
+from yozora.latents.encode import Bucket, NothingFitsError, buckets, text_folder
 from yozora.latents.store import TextCache
 from yozora.models.text import TextEncoder
 from yozora.models.vae import Codec
@@ -34,7 +34,16 @@ def prepare(
     codec_path: Path,
     progress: Progress = lambda what, done, total: None,
 ) -> Prepared:
-    """Encodes what is not cached yet. Raises YozoraError when no clip fits the recipe's shapes."""
+    """Encodes what is not cached yet: clips, and captions of both splits together with the empty one.
+
+    Raises YozoraError when no clip fits the recipe's shapes, and, before anything is encoded, when the codec or the
+    text encoder makes vectors of another width than the recipe takes.
+    """
+    rows = [*corpus.rows(split="train"), *corpus.rows(split="validation")]
+    captions = ["", *(caption for row in rows for caption in row.captions)]
+    texts = TextCache(text_folder(corpus, recipe.text))
+    encoder = TextEncoder(recipe.text) if texts.missing(captions) else None
+    require_widths(recipe, codec, encoder.width if encoder else texts.states("").shape[1])
     codec_id = content_hash(codec_path)
 
     def encoded(split: str) -> list[Bucket]:
@@ -45,20 +54,23 @@ def prepare(
     train = encoded("train")
     try:
         validation = encoded("validation")
-    except YozoraError:  # no clip to validate with
+    except NothingFitsError:  # a run without validation is a run all the same
         validation = []
-    return Prepared(train, validation, prepare_text(recipe.text, corpus, progress))
+    if encoder is not None:
+        texts.fill(captions, encoder, lambda done, total: progress("captions", done, total))
+    return Prepared(train, validation, texts)
 
 
-def prepare_text(
-    encoder: str, corpus: Corpus, progress: Progress = lambda what, done, total: None
-) -> TextCache:
-    """The states of all captions of the training and validation splits, and of the empty one."""
-    cache = TextCache(text_folder(corpus, encoder))
-    rows = [*corpus.rows(split="train"), *corpus.rows(split="validation")]
-    wanted = ["", *(caption for row in rows for caption in row.captions)]
-    if cache.missing(wanted):
-        cache.fill(
-            wanted, TextEncoder(encoder), lambda done, total: progress("captions", done, total)
+def require_widths(recipe: ModelRecipe, codec: Codec, text: int) -> None:
+    """Raises YozoraError unless codec and text encoder make vectors of the widths that the recipe's network takes."""
+    latent, config = codec.config.latent, recipe.config
+    if latent != config.latent:
+        raise YozoraError(
+            f"The codec makes latents of {latent} channels, recipe '{recipe.name}' takes {config.latent}: name a codec "
+            f"of that size with --codec, or --set config.latent={latent}."
         )
-    return cache
+    if text != config.text:
+        raise YozoraError(
+            f"The text encoder '{recipe.text}' makes states of width {text}, recipe '{recipe.name}' takes "
+            f"{config.text}: --set config.text={text}, or choose another encoder."
+        )

@@ -11,7 +11,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,10 +36,24 @@ def torch_rng(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
-def open_run(run: Path, recipe_id: str, *, resume: bool) -> tuple[int, Parts | None]:
+class Facts(NamedTuple):
+    """What determines a run besides its code: hashes of its recipe and of what it trains on, its length in steps."""
+
+    recipe: str
+    data: str
+    steps: int
+
+
+def planned_steps(run: Path, asked: int | None, recipe: int, *, resume: bool) -> int:
+    """How long the run's schedule is: as asked, else as long as the resumed run began with, else as the recipe says."""
+    newest = latest_state(run) if resume and asked is None else None
+    return asked or (read_state(newest)[1].steps if newest else recipe)
+
+
+def open_run(run: Path, facts: Facts, *, resume: bool) -> tuple[int, Parts | None]:
     """Makes the run's directory; returns its newest checkpoint's step and parts, or (0, None) when there is none.
 
-    Raises YozoraError when there is one and ``resume`` was not asked for, or another recipe wrote it.
+    Raises YozoraError when there is one and ``resume`` was not asked for, or it is of another recipe or other data.
     """
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     for left in (run / "checkpoints").glob(
@@ -53,19 +67,19 @@ def open_run(run: Path, recipe_id: str, *, resume: bool) -> tuple[int, Parts | N
         raise YozoraError(
             f"{run} already holds a run; go on with --resume or choose another --out."
         )
-    return load_state(newest, recipe_id)
+    return load_state(newest, facts)
 
 
 def save_state(
-    run: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]
+    run: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Facts
 ) -> Path:
     """Writes checkpoint ``run/checkpoints/<step>`` with one safetensors file per part; drops older ones."""
     final = run / "checkpoints" / f"{step:08d}"
     if not final.exists():
-        with building(final, stage="training", inputs={}, parameters=dict(facts)) as folder:
+        with building(final, stage="training", inputs={}, parameters=facts._asdict()) as folder:
             for name, tensors in parts.items():
                 save_weights(folder / f"{name}.safetensors", tensors)
-            (folder / "state.json").write_text(json.dumps({"step": step, **facts}))
+            (folder / "state.json").write_text(json.dumps({"step": step, **facts._asdict()}))
     for old in checkpoints(run)[:-KEEP]:
         hidden = old.rename(old.with_name(f".{old.name}"))  # half removed is never visible either
         shutil.rmtree(hidden, ignore_errors=True)
@@ -83,16 +97,30 @@ def latest_state(run: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_state(checkpoint: Path, recipe_id: str) -> tuple[int, Parts]:
-    """Returns (step, parts). Raises YozoraError when the checkpoint belongs to another recipe."""
-    facts = json.loads((checkpoint / "state.json").read_text())
-    if facts.get("recipe") != recipe_id:
+def read_state(checkpoint: Path) -> tuple[int, Facts]:
+    """A checkpoint's step and what determines its run."""
+    found = json.loads((checkpoint / "state.json").read_text())
+    return int(found["step"]), Facts(**{name: found[name] for name in Facts._fields})
+
+
+def load_state(checkpoint: Path, facts: Facts) -> tuple[int, Parts]:
+    """Returns (step, parts). Raises YozoraError when the checkpoint belongs to another recipe or other data.
+
+    The number of steps may differ: a run may be prolonged, if not bit for bit, since its learning rate falls later.
+    """
+    step, found = read_state(checkpoint)
+    if found.recipe != facts.recipe:
         raise YozoraError(
             f"{checkpoint} was written by another recipe or other settings; resume with the settings the run "
             "was started with, or choose a new --out directory."
         )
+    if found.data != facts.data:
+        raise YozoraError(
+            f"{checkpoint} was trained on something else: the corpus, the codec or the weights it started from have "
+            "changed since. Give what the run began with, or go on in a new --out directory with --from."
+        )
     parts = {path.stem: load_weights(path)[0] for path in sorted(checkpoint.glob("*.safetensors"))}
-    return int(facts["step"]), parts
+    return step, parts
 
 
 def require_finite(run: Path, step: int, **values: float) -> None:

@@ -18,7 +18,7 @@ from yozora.checkpoint import load_into, save_weights
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
-from yozora.models.precision import autocast
+from yozora.models.precision import autocast, best_device
 from yozora.models.vae import PATCH, PATCH_VALUES, Codec, CodecConfig, to_patches
 from yozora.training.ema import Ema
 from yozora.training.frames import augmented, busy_crop, prefetch, spread, whole
@@ -29,9 +29,11 @@ from yozora.training.optim import (
     warmup_stable_decay,
 )
 from yozora.training.state import (
+    Facts,
     Log,
     Parts,
     open_run,
+    planned_steps,
     require_finite,
     save_state,
     step_rng,
@@ -190,7 +192,7 @@ class Learner:
     @classmethod
     def blank(cls, recipe: CodecRecipe) -> Learner:
         torch.manual_seed(recipe.seed)
-        codec = Codec(recipe.config)
+        codec = Codec(recipe.config).to(best_device())
         if recipe.decoder_only:
             for part in (codec.linear_in, codec.linear_out, codec.encoder):
                 part.requires_grad_(False)
@@ -227,17 +229,18 @@ def train(
     steps: int | None = None,
     watch: Watch = lambda report: None,
 ) -> Path:
-    """Trains a codec and writes ``out/codec.safetensors`` (averaged weights); returns its path.
+    """Trains a codec and writes ``out/codec.safetensors`` (averaged weights, at half precision); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are a codec's
     weights to go on from (``decoder_only`` needs them). ``resume`` goes on from the newest checkpoint in ``out``, bit
-    for bit as if the run had not been interrupted. Raises YozoraError when the corpus has no usable clip, or when loss
-    or gradient is not finite; the last good checkpoint stays.
+    for bit as if the run had not been interrupted, unless ``steps`` is another number than before. Raises
+    YozoraError when the corpus has no usable clip or is another one than the resumed run's, or when loss or gradient is
+    not finite; the last good checkpoint stays.
     """
-    last = steps or recipe.steps
+    last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
-    facts = {"recipe": json_hash(asdict(recipe))}
-    done, parts = open_run(out, facts["recipe"], resume=resume)
+    facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)
+    done, parts = open_run(out, facts, resume=resume)
     if parts:
         learner = Learner.resumed(recipe, parts)
     elif start_from is not None:
@@ -249,11 +252,13 @@ def train(
     else:
         learner = Learner.new(recipe, source, watch)
     codec, optimizer, ema = learner.codec, learner.optimizer, learner.ema
+    device = best_device()
     held_out = validation_batch(corpus, recipe)
     began = saved = time.monotonic()
     batches = prefetch(lambda step: source.crops(TRAIN_STREAM, step), range(done, last))
     with Log(out, done) as log, closing(batches):
-        for step, x in enumerate(batches, done):
+        for step, drawn in enumerate(batches, done):
+            x = drawn.to(device)
             factor = warmup_stable_decay(step, steps=last, warmup=recipe.warmup, decay=recipe.decay)
             set_lr_factor(optimizer, factor)
             y = with_noise(codec, x, recipe, step)
@@ -284,13 +289,19 @@ def train(
     codec.load_state_dict({**codec.state_dict(), **ema.weights})
     if not recipe.decoder_only:
         store_statistics(codec, source, recipe)
-    provenance = {"recipe": asdict(recipe), "steps": done, "corpus": corpus.identity()}
+    provenance = {
+        "recipe": asdict(recipe),
+        "steps": done,
+        "planned_steps": last,
+        "corpus": facts.data,
+    }
     shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
     save_weights(
         out / "codec.safetensors",
         codec.state_dict(),
         config={**asdict(recipe.config), **shape},
         provenance=provenance,
+        dtype=torch.float16,
     )
     return out / "codec.safetensors"
 
@@ -300,7 +311,7 @@ def with_noise(codec: Codec, x: Tensor, recipe: CodecRecipe, step: int) -> Tenso
     generator = torch_rng(step_rng(recipe.seed, step, NOISE_STREAM))
     with autocast(x.device):
         z = codec.encode_raw(x)
-        noise = torch.randn(z.shape, generator=generator)
+        noise = torch.randn(z.shape, generator=generator).to(z.device)
         return codec.decode_raw(z + recipe.latent_noise * noise)
 
 
@@ -310,22 +321,23 @@ def validation_batch(corpus: Corpus, recipe: CodecRecipe) -> Tensor | None:
         source = FrameSource(corpus, recipe, "validation")
     except YozoraError:
         return None
-    return torch.stack([source.clip(row) for row in [*source.world[:16], *source.real[:16]]])
+    rows = [*source.world[:16], *source.real[:16]]
+    return torch.stack([source.clip(row) for row in rows]).to(best_device())
 
 
 @torch.no_grad()
 def validate(codec: Codec, ema: Ema, x: Tensor) -> float:
     """Mean PSNR in dB of the averaged weights."""
     with ema.applied(codec), autocast(x.device):
-        parts = [psnr(codec.decode_raw(codec.encode_raw(part)), part) for part in x.split(8)]
+        parts = [psnr(codec.decode_raw(codec.encode_raw(y)), y) for y in x.split(8)]
     return torch.cat(parts).mean().item()
 
 
 @torch.no_grad()
 def store_statistics(codec: Codec, source: FrameSource, recipe: CodecRecipe) -> None:
     """Measures mean and scale of the raw latents over 512 training clips and stores them in the codec."""
-    latents = []
+    latents, device = [], best_device()
     for x in prefetch(lambda step: source.batch(STATISTICS_STREAM, step, 32), range(16)):
-        with autocast(x.device):
-            latents.append(codec.encode_raw(x).float())
+        with autocast(device):
+            latents.append(codec.encode_raw(x.to(device)).float())
     codec.set_statistics(torch.cat(latents), recipe.whiten)

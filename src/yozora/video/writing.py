@@ -76,8 +76,8 @@ class Writer:
         if (suffix, quality) not in ENCODERS:
             known = ", ".join(f"{s} ({q})" for s, q in ENCODERS)
             raise YozoraError(f"{path} cannot be written at {quality!r}: choose one of {known}.")
-        if not 0 < fps <= 1000:
-            raise YozoraError(f"A file's frame rate lies above 0 and up to 1000, not {fps}.")
+        if not 0.001 <= fps <= 1000:
+            raise YozoraError(f"A file's frame rate lies between 0.001 and 1000, not {fps}.")
         self.fps = Fraction(fps).limit_denominator(1001)
         self._suffix = suffix
         self._codec, self._format, self._options = ENCODERS[suffix, quality]
