@@ -12,16 +12,18 @@ from yozora.errors import YozoraError
 from yozora.world.chance import Chance
 from yozora.world.physics import after_collision
 from yozora.world.scene import Body, Scene, sample
-from yozora.world.wording import HELDOUT, TRAIN, Grammar
+from yozora.world.wording import HELDOUT, TRAIN, VALIDATION, Grammar
 
 _TOKEN = re.compile(r"<([^<>]+)>|\[([^|\]]*)\|([^\]]*)\]")
+_GRAMMARS = {"train": TRAIN, "validation": VALIDATION, "heldout": HELDOUT}
 _STANDSTILL = 0.06  # heights/s, below which a caption says that a body stops
 
 
 def captions(scene: Scene, seed: int) -> tuple[str, str]:
     """A dense (about 20 to 60 words) and a short caption: a pure function of scene and seed.
 
-    Scenes of the split "heldout" are described in words and frames that no other split uses.
+    Scenes of the split "heldout" are described in words and frames that no other split uses; those of "validation"
+    in phrases that training does not have.
     """
     teller = _Teller(scene, Chance("caption", scene.split, scene.seed, int(seed)))
     return teller.dense(), teller.short()
@@ -52,7 +54,7 @@ class _Teller:
     def __init__(self, scene: Scene, chance: Chance) -> None:
         self.scene = scene
         self.chance = chance
-        self.grammar: Grammar = HELDOUT if scene.split == "heldout" else TRAIN
+        self.grammar: Grammar = _GRAMMARS[scene.split]
         self.common = {"tone": scene.background}
 
     def dense(self) -> str:

@@ -1,4 +1,4 @@
-"""The words of the captions: two context-free grammars, one for training, one for evaluation.
+"""The words of the captions: context-free grammars for training, for validation and for evaluation.
 
 A grammar maps a symbol to its alternatives. In an alternative
 
@@ -6,15 +6,17 @@ A grammar maps a symbol to its alternatives. In an alternative
     <Name>    likewise, with a capital first letter,
     [is|being] is a verb's finite form and its participle.
 
-Colours, shapes, sizes, "dark" and "light" are the same words in both grammars; verbs, phrases and
-sentence frames of HELDOUT never occur in TRAIN.
+Colours, shapes, sizes, "dark" and "light" are the same words in all grammars; verbs, phrases and
+sentence frames of HELDOUT never occur in the others. Of what has many alternatives, TRAIN lacks
+every fifth and VALIDATION has nothing else, so that settings can be chosen by how well a model
+reads what it has never read, without a look at HELDOUT.
 """
 
 from __future__ import annotations
 
 Grammar = dict[str, tuple[str, ...]]
 
-TRAIN: Grammar = {
+ORDINARY: Grammar = {
     # Uniform motion: a verb, how fast (unsaid when medium), which way.
     "uniform": ("<move><manner> <way>", "<move> <way><manner>"),
     "move": (
@@ -30,6 +32,14 @@ TRAIN: Grammar = {
         "[runs|running]",
         "[wanders|wandering]",
         "[keeps moving|moving steadily]",
+        "[sails|sailing]",
+        "[is moving|moving]",
+        "[coasts|coasting]",
+        "[journeys|journeying]",
+        "[marches|marching]",
+        "[translates|translating]",
+        "[keeps going|going on and on]",
+        "[is in motion|in motion]",
     ),
     "manner:slow": (
         " slowly",
@@ -40,6 +50,12 @@ TRAIN: Grammar = {
         " at a gentle pace",
         " without hurry",
         " lazily",
+        " at a crawl",
+        " sluggishly",
+        " steadily but slowly",
+        " with little speed",
+        " little by little",
+        " calmly",
     ),
     "manner:medium": ("",),
     "manner:fast": (
@@ -52,6 +68,11 @@ TRAIN: Grammar = {
         " at top speed",
         " in a hurry",
         " at a quick pace",
+        " briskly",
+        " in a rush",
+        " with great speed",
+        " hastily",
+        " at full speed",
     ),
     "way:left": (
         "to the left",
@@ -63,6 +84,16 @@ TRAIN: Grammar = {
         "towards the left edge",
         "over to the left",
         "in the left direction",
+        "toward the left",
+        "toward the left side",
+        "to the left-hand side",
+        "across to the left",
+        "in a leftward direction",
+        "off to the left",
+        "from the right to the left",
+        "horizontally to the left",
+        "further and further left",
+        "along a level line to the left",
     ),
     "way:right": (
         "to the right",
@@ -74,6 +105,16 @@ TRAIN: Grammar = {
         "towards the right edge",
         "over to the right",
         "in the right direction",
+        "toward the right",
+        "toward the right side",
+        "to the right-hand side",
+        "across to the right",
+        "in a rightward direction",
+        "off to the right",
+        "from the left to the right",
+        "horizontally to the right",
+        "further and further right",
+        "along a level line to the right",
     ),
     "way:up": (
         "up",
@@ -85,6 +126,15 @@ TRAIN: Grammar = {
         "towards the top edge",
         "vertically up",
         "from below to above",
+        "toward the top",
+        "in an upward direction",
+        "vertically upwards",
+        "from the bottom to the top",
+        "higher and higher",
+        "toward the top edge",
+        "straight upwards",
+        "in a vertical line to the top",
+        "along the vertical towards the top",
     ),
     "way:down": (
         "down",
@@ -96,6 +146,15 @@ TRAIN: Grammar = {
         "towards the bottom edge",
         "vertically down",
         "from above to below",
+        "toward the bottom",
+        "in a downward direction",
+        "vertically downwards",
+        "from the top to the bottom",
+        "lower and lower",
+        "toward the bottom edge",
+        "straight downwards",
+        "in a vertical line to the bottom",
+        "along the vertical towards the bottom",
     ),
     "way:up-left": (
         "up and to the left",
@@ -109,6 +168,20 @@ TRAIN: Grammar = {
         "at an angle up and left",
         "towards the upper left corner",
         "along a diagonal up to the left",
+        "up-left",
+        "up left",
+        "to the top left",
+        "toward the top left",
+        "toward the upper left",
+        "diagonally to the upper left",
+        "diagonally towards the top left",
+        "upwards and leftwards",
+        "up and leftwards",
+        "in the direction of the upper left corner",
+        "to the top left corner",
+        "both up and to the left",
+        "diagonally upwards to the left",
+        "leftwards and up",
     ),
     "way:up-right": (
         "up and to the right",
@@ -122,6 +195,20 @@ TRAIN: Grammar = {
         "at an angle up and right",
         "towards the upper right corner",
         "along a diagonal up to the right",
+        "up-right",
+        "up right",
+        "to the top right",
+        "toward the top right",
+        "toward the upper right",
+        "diagonally to the upper right",
+        "diagonally towards the top right",
+        "upwards and rightwards",
+        "up and rightwards",
+        "in the direction of the upper right corner",
+        "to the top right corner",
+        "both up and to the right",
+        "diagonally upwards to the right",
+        "rightwards and up",
     ),
     "way:down-left": (
         "down and to the left",
@@ -135,6 +222,20 @@ TRAIN: Grammar = {
         "at an angle down and left",
         "towards the lower left corner",
         "along a diagonal down to the left",
+        "down-left",
+        "down left",
+        "to the bottom left",
+        "toward the bottom left",
+        "toward the lower left",
+        "diagonally to the lower left",
+        "diagonally towards the bottom left",
+        "downwards and leftwards",
+        "down and leftwards",
+        "in the direction of the lower left corner",
+        "to the bottom left corner",
+        "both down and to the left",
+        "diagonally downwards to the left",
+        "leftwards and down",
     ),
     "way:down-right": (
         "down and to the right",
@@ -148,6 +249,20 @@ TRAIN: Grammar = {
         "at an angle down and right",
         "towards the lower right corner",
         "along a diagonal down to the right",
+        "down-right",
+        "down right",
+        "to the bottom right",
+        "toward the bottom right",
+        "toward the lower right",
+        "diagonally to the lower right",
+        "diagonally towards the bottom right",
+        "downwards and rightwards",
+        "down and rightwards",
+        "in the direction of the lower right corner",
+        "to the bottom right corner",
+        "both down and to the right",
+        "diagonally downwards to the right",
+        "rightwards and down",
     ),
     # The other laws.
     "rest": (
@@ -164,6 +279,16 @@ TRAIN: Grammar = {
         "[is not moving|not moving at all]",
         "[lies|lying] still",
         "[is fixed|fixed] in place",
+        "[holds|holding] its position",
+        "[keeps|keeping] still",
+        "[remains|remaining] still",
+        "[does not stir|not stirring]",
+        "[rests|resting] in one place",
+        "[never moves|never moving]",
+        "[is immobile|immobile]",
+        "[stays|staying] unmoved",
+        "[stays|staying] in one spot",
+        "[remains|remaining] where it is",
     ),
     "fall": (
         "[falls|falling] to the floor",
@@ -178,6 +303,17 @@ TRAIN: Grammar = {
         "[is released and drops|released and dropping] to the ground",
         "[falls|falling] straight down and [stops|stopping] on the ground",
         "[falls|falling] freely to the bottom",
+        "[tumbles|tumbling] to the floor",
+        "[drops|dropping] from above onto the floor",
+        "[comes|coming] down onto the floor and [stays|staying] there",
+        "[is let go and falls|let go and falling] to the floor",
+        "[crashes|crashing] to the floor",
+        "[is pulled|pulled] down to the floor by gravity",
+        "[drops|dropping] like a stone",
+        "[lands|landing] on the floor after a fall",
+        "[speeds|speeding] down to the floor",
+        "[falls|falling] onto the floor and [lies|lying] there",
+        "[drops|dropping] down and [lies|lying] on the ground",
     ),
     "throw": (
         "[is thrown|thrown] <aside>",
@@ -193,6 +329,17 @@ TRAIN: Grammar = {
         "[is thrown|thrown] up and <aside>",
         "[goes|going] through the air <aside> after being thrown",
         "[is tossed|tossed] <aside>",
+        "[is hurled|hurled] <aside>",
+        "[is shot|shot] up and <aside>",
+        "[flies|flying] in a curve <aside>",
+        "[arcs|arcing] <aside> through the air",
+        "[is cast|cast] <aside> in a high arc",
+        "[sails|sailing] through the air <aside>",
+        "[makes|making] an arc <aside>",
+        "[follows|following] a curved path <aside> after a throw",
+        "[rises and falls|rising and falling] in an arc <aside>",
+        "[is catapulted|catapulted] <aside>",
+        "[is thrown|thrown] high and <aside>",
     ),
     "aside:left": (
         "to the left",
@@ -200,6 +347,14 @@ TRAIN: Grammar = {
         "leftward",
         "to the left side",
         "toward the left edge",
+        "toward the left",
+        "off to the left",
+        "over to the left",
+        "to the left-hand side",
+        "in a leftward direction",
+        "from the right to the left",
+        "from right to left",
+        "further to the left",
     ),
     "aside:right": (
         "to the right",
@@ -207,6 +362,14 @@ TRAIN: Grammar = {
         "rightward",
         "to the right side",
         "toward the right edge",
+        "toward the right",
+        "off to the right",
+        "over to the right",
+        "to the right-hand side",
+        "in a rightward direction",
+        "from the left to the right",
+        "from left to right",
+        "further to the right",
     ),
     "bounce": (
         "[bounces|bouncing]",
@@ -221,6 +384,17 @@ TRAIN: Grammar = {
         "[falls|falling] and [bounces|bouncing] as if made of rubber",
         "[strikes|striking] the floor and [goes|going] back up",
         "[bounces|bouncing] again and again",
+        "[rebounds|rebounding] from the floor",
+        "[bounces|bouncing] like a rubber ball",
+        "[drops|dropping] to the ground and [rebounds|rebounding]",
+        "[hits|hitting] the floor and [comes|coming] back up",
+        "[hits|hitting] the ground and [jumps|jumping] up again",
+        "[bounces|bouncing] off the ground",
+        "[keeps bouncing|bouncing on and on]",
+        "[is dropped and springs back up|dropped and springing back up]",
+        "[falls|falling] and [leaps|leaping] back up",
+        "[lands|landing] on the floor and [bounces|bouncing] up",
+        "[bounces|bouncing] at the bottom",
     ),
     "pendulum": (
         "[swings|swinging] like a pendulum",
@@ -235,9 +409,29 @@ TRAIN: Grammar = {
         "[swings|swinging] at the end of a rod",
         "[is attached to a rod and swings|attached to a rod and swinging]",
         "[is swinging|swinging] back and forth like a pendulum",
+        "[sways|swaying] from a rod",
+        "[swings|swinging] from the top",
+        "[swings|swinging] in an arc on a rod",
+        "[hangs|hanging] on a rod and [sways|swaying]",
+        "[rocks|rocking] to and fro on a rod",
+        "[moves|moving] like a pendulum",
+        "[swings|swinging] back and forth",
+        "[hangs|hanging] and [swings|swinging] <across>",
+        "[swings|swinging] below a fixed point",
+        "[oscillates|oscillating] on a rod",
+        "[dangles|dangling] and [sways|swaying] on a thin rod",
+        "[swings|swinging] freely on a rod",
     ),
-    "across:left": ("from right to left",),
-    "across:right": ("from left to right",),
+    "across:left": (
+        "from right to left",
+        "from the right to the left",
+        "to the left",
+    ),
+    "across:right": (
+        "from left to right",
+        "from the left to the right",
+        "to the right",
+    ),
     "roll": (
         "[rolls|rolling] down a slope <aside>",
         "[rolls|rolling] <aside> down a slope",
@@ -249,6 +443,15 @@ TRAIN: Grammar = {
         "[rolls|rolling] down the grey slope <aside>",
         "[turns|turning] as it rolls downhill <aside>",
         "[is rolling|rolling] <aside> down a tilted ramp",
+        "[rolls|rolling] down an incline <aside>",
+        "[rolls|rolling] along a sloping ground <aside>",
+        "[spins|spinning] down a hill <aside>",
+        "[runs|running] down a ramp <aside>",
+        "[rolls|rolling] <aside> down the incline",
+        "[turns over and over|turning over and over] down the hill <aside>",
+        "[rolls|rolling] down the grey ramp <aside>",
+        "[travels|travelling] down a slope <aside> while turning",
+        "[rolls|rolling] down a tilted plane <aside>",
     ),
     # Where a body starts.
     "place:top-left": (
@@ -257,6 +460,10 @@ TRAIN: Grammar = {
         "in the top left corner",
         "near the top left",
         "close to the upper left corner",
+        "at the upper left",
+        "by the top left corner",
+        "in the upper left corner",
+        "in the top left",
     ),
     "place:top-centre": (
         "at the top",
@@ -264,6 +471,9 @@ TRAIN: Grammar = {
         "in the upper middle",
         "near the top",
         "in the top middle part",
+        "in the top centre",
+        "at the upper centre",
+        "in the middle of the top",
     ),
     "place:top-right": (
         "at the top right",
@@ -271,6 +481,10 @@ TRAIN: Grammar = {
         "in the top right corner",
         "near the top right",
         "close to the upper right corner",
+        "at the upper right",
+        "by the top right corner",
+        "in the upper right corner",
+        "in the top right",
     ),
     "place:middle-left": (
         "on the left",
@@ -278,6 +492,9 @@ TRAIN: Grammar = {
         "at the middle left",
         "near the left edge",
         "in the left half",
+        "at the left edge",
+        "at the left",
+        "halfway up on the left",
     ),
     "place:middle-centre": (
         "in the centre",
@@ -285,6 +502,9 @@ TRAIN: Grammar = {
         "at the centre of the frame",
         "near the centre",
         "around the middle",
+        "in the very middle",
+        "at the centre",
+        "in the central part",
     ),
     "place:middle-right": (
         "on the right",
@@ -292,6 +512,9 @@ TRAIN: Grammar = {
         "at the middle right",
         "near the right edge",
         "in the right half",
+        "at the right edge",
+        "at the right",
+        "halfway up on the right",
     ),
     "place:bottom-left": (
         "at the bottom left",
@@ -299,6 +522,10 @@ TRAIN: Grammar = {
         "in the bottom left corner",
         "near the bottom left",
         "close to the lower left corner",
+        "at the lower left",
+        "by the bottom left corner",
+        "in the lower left corner",
+        "in the bottom left",
     ),
     "place:bottom-centre": (
         "at the bottom",
@@ -306,6 +533,9 @@ TRAIN: Grammar = {
         "in the lower middle",
         "near the bottom",
         "in the bottom middle part",
+        "in the bottom centre",
+        "at the lower centre",
+        "in the middle of the bottom",
     ),
     "place:bottom-right": (
         "at the bottom right",
@@ -313,6 +543,10 @@ TRAIN: Grammar = {
         "in the bottom right corner",
         "near the bottom right",
         "close to the lower right corner",
+        "at the lower right",
+        "by the bottom right corner",
+        "in the lower right corner",
+        "in the bottom right",
     ),
     # What else happens: one sentence.
     "more:rest": (
@@ -359,12 +593,19 @@ TRAIN: Grammar = {
         "with a <tone> background",
         "on a <tone> backdrop",
         "before a <tone> background",
+        "upon a <tone> background",
+        "on top of a <tone> background",
+        "with a <tone> backdrop",
+        "in a scene with a <tone> background",
     ),
     "backdrop": (
         "the background is <tone>",
         "the scene has a <tone> background",
         "behind it there is a <tone> background",
         "all of it is on a <tone> background",
+        "the background of the clip is <tone>",
+        "it all happens on a <tone> background",
+        "the ground behind is <tone>",
     ),
     "camera:still": ("the camera is still", "the camera does not move"),
     "camera:pan-left": ("the camera pans left", "the camera pans to the left"),
@@ -451,6 +692,12 @@ TRAIN: Grammar = {
         "<mover> runs into <target> that is not moving",
         "<mover> goes <way> and strikes <target> at rest",
         "<mover> slides <way> and knocks into <target>, which does not move at first",
+        "<mover> moves <way> and bumps into <target>, which is at rest",
+        "<mover> heads <way> and crashes into <target>",
+        "<mover> travels <way> until it hits <target>",
+        "<mover> rams <target> that is at rest",
+        "<mover> pushes <way> into <target>, which was still",
+        "<mover> moves <way> and smashes into <target> at rest",
     ),
     "meeting:both": (
         "<mover> and <target> move towards each other and collide",
@@ -458,14 +705,55 @@ TRAIN: Grammar = {
         "<mover> moves <way> and collides with <target> coming from the <end>",
         "<mover> and <target> come together and collide",
         "<mover> and <target> run into each other",
+        "<mover> and <target> crash into each other",
+        "<mover> and <target> bump into each other",
+        "<mover> moves <way> and meets <target> coming from the <end>",
+        "<mover> and <target> move together and hit each other",
+        "<mover> and <target> smash into one another",
     ),
     "aftermath": (
         "after the collision <first> <fate one> and <second> <fate two>",
         "then <first> <fate one> and <second> <fate two>",
+        "after that <first> <fate one> and <second> <fate two>",
+        "after the impact <first> <fate one> while <second> <fate two>",
     ),
-    "fate:left": ("moves to the left", "moves left", "goes to the left"),
-    "fate:right": ("moves to the right", "moves right", "goes to the right"),
-    "fate:stop": ("stops", "stays almost still"),
+    "fate:left": (
+        "moves to the left",
+        "moves left",
+        "goes to the left",
+        "heads left",
+        "is sent to the left",
+        "moves leftward",
+    ),
+    "fate:right": (
+        "moves to the right",
+        "moves right",
+        "goes to the right",
+        "heads right",
+        "is sent to the right",
+        "moves rightward",
+    ),
+    "fate:stop": (
+        "stops",
+        "stays almost still",
+        "comes to rest",
+        "hardly moves",
+    ),
+}
+
+MANY = 10  # alternatives, from which on some are kept for validation
+
+
+def _unseen(alternatives: tuple[str, ...]) -> tuple[str, ...]:
+    return alternatives[4::5] if len(alternatives) >= MANY else ()
+
+
+TRAIN: Grammar = {
+    symbol: tuple(a for a in alternatives if a not in _unseen(alternatives))
+    for symbol, alternatives in ORDINARY.items()
+}
+VALIDATION: Grammar = {
+    symbol: _unseen(alternatives) or alternatives for symbol, alternatives in ORDINARY.items()
 }
 
 HELDOUT: Grammar = {
