@@ -206,5 +206,11 @@ def number(score: Mapping[str, Any] | None, unit: str) -> str:
     if not score or score["value"] is None:
         return ""
     scale, digits = (100, 0) if unit == "%" else (1, 1 if unit == "dB" else 3)
-    value, low, high = (f"{scale * score[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} {html.escape(unit)} <small>[{low}, {high}]</small>"
+
+    def shown(key: str) -> str:
+        return f"{scale * score[key]:.{digits}f}"
+
+    value = f"{shown('value')} {html.escape(unit)}"
+    if score["low"] is None:  # one film says nothing of others
+        return f"{value} <small>no interval</small>"
+    return f"{value} <small>[{shown('low')}, {shown('high')}]</small>"

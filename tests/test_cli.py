@@ -488,7 +488,8 @@ def test_generate_writes_what_it_is_asked_for(trained: Path, tmp_path: Path) -> 
     assert report["files"] == [str(out)]
     clip = read(out)
     facts = {"frames": len(clip), "fps": clip.fps, "width": 32, "height": 32}
-    sampled = {"steps": 1, "guidance": 3.0, "shift": 1.5, "solver": "multistep", "seed": 0}
+    defaults = {"guidance": Settings().guidance, "shift": Settings().shift, "solver": "multistep"}
+    sampled = {"steps": 1, **defaults, "seed": 0}
     assert report.items() >= {**facts, **sampled, "seconds": clip.seconds}.items()
     assert clip.frames.shape[1:] == (32, 32, 3)
     assert abs(clip.seconds - 1) < 0.2
