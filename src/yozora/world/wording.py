@@ -385,7 +385,7 @@ ORDINARY: Grammar = {
         "[strikes|striking] the floor and [goes|going] back up",
         "[bounces|bouncing] again and again",
         "[rebounds|rebounding] from the floor",
-        "[bounces|bouncing] like a rubber ball",
+        "[bounces|bouncing] like something made of rubber",
         "[drops|dropping] to the ground and [rebounds|rebounding]",
         "[hits|hitting] the floor and [comes|coming] back up",
         "[hits|hitting] the ground and [jumps|jumping] up again",
