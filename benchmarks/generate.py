@@ -94,7 +94,7 @@ def cold_phases(directory: str, out: str, steps: int) -> None:
     pipeline = load(directory)
     mark("read the weights")
     encoder = pipeline.encoder
-    mark("import transformers, read the text encoder")
+    mark("read the text encoder")
     encoder([PROMPT, ""])
     mark("first run of the text encoder")
     clip = pipeline.generate(PROMPT, seconds=SECONDS, steps=steps, guidance=GUIDANCE)
