@@ -85,7 +85,7 @@ def test_a_client_that_is_not_installed_is_a_failure(fetch: ModuleType, tmp_path
 
 
 def test_every_licence_in_the_table_is_one(fetch: ModuleType) -> None:
-    from yozora.footage.licence import check_licence
+    from yozora.rights.licence import check_licence
 
     names = []
     for wanted in fetch.PIP_CLIPS + fetch.OTHER_CLIPS + fetch.STILLS:

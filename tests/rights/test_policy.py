@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from yozora.errors import YozoraError
 from yozora.rights import policy_file
 from yozora.rights.consent import Consent, read_consent
-from yozora.rights.licence import grants, licence_of_name, licence_of_url, licences_in, normal
+from yozora.rights.licence import (
+    check_licence,
+    grants,
+    licence_of_name,
+    licence_of_url,
+    licences_in,
+)
 from yozora.rights.policy import Decision, Evidence, People, Policy, decide
 from yozora.rights.policy_file import load_policy
 from yozora.rights.signals.read import KINDS
@@ -33,7 +39,7 @@ def signals(*given: Signal, licence: str = "CC-BY-4.0") -> tuple[Signal, ...]:
     """One signal of each kind: absent but for those given, and the declared licence."""
     known = {kind: Signal(kind, Says.ABSENT, "test/1") for kind in KINDS}
     if licence:
-        known["spdx"] = Signal("spdx", grants(licence), "test/1", licence=normal(licence))
+        known["spdx"] = Signal("spdx", grants(licence), "test/1", licence=check_licence(licence))
     return tuple({**known, **{signal.kind: signal for signal in given}}.values())
 
 

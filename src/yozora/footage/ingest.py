@@ -14,9 +14,9 @@ import numpy as np
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
 from yozora.footage.find import find
-from yozora.footage.licence import check_licence
 from yozora.footage.sidecar import read_sidecar
 from yozora.footage.windows import clip_length, windows
+from yozora.rights.licence import check_licence
 from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe, stream
 
 SPLITS = ("train", "validation", "heldout")

@@ -78,7 +78,7 @@ def parse(expression: str) -> Any:
     return parsed
 
 
-def normal(expression: str) -> str:
+def check_licence(expression: str) -> str:
     """The expression in SPDX's own spelling, such as "MIT AND CC-BY-4.0". Raises YozoraError as `parse` does."""
     return str(parse(expression))
 
@@ -206,7 +206,7 @@ def licence_of_name(text: str) -> str:
 def known(name: str) -> str:
     """The id in SPDX's spelling when it is one licence on the list; else empty."""
     try:
-        text = normal(name)
+        text = check_licence(name)
     except YozoraError:
         return ""
     return text if re.fullmatch(r"[A-Za-z0-9.+\-]+", text) else ""

@@ -12,15 +12,8 @@ from typing import Any
 
 from yozora.errors import YozoraError
 from yozora.rights.consent import USES
-from yozora.rights.policy import Policy
+from yozora.rights.policy import ACTIONS, ANSWERS, Policy
 from yozora.rights.signals.read import KINDS
-
-ACTIONS = ("refuse", "pass")
-ANSWERS = (
-    "constrained",
-    "unreadable",
-    "absent",
-)  # what a policy may decide about; the other two are settled
 
 # Every table and key there is; True where it may be left out.
 SHAPE: dict[str, dict[str, bool]] = {

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from yozora.errors import YozoraError
-from yozora.rights.licence import grants, normal
+from yozora.rights.licence import check_licence, grants
 from yozora.rights.signals.headers import text_of
 from yozora.rights.signals.signal import Says, Signal, UnreadableError, signal, strictest
 
@@ -38,10 +38,10 @@ def of_expression(expression: str, where: str) -> Signal:
     says, note = grants(expression), ""
     licence = ""
     if says not in (Says.ABSENT, Says.UNREADABLE) and expression.strip().upper() != "NONE":
-        licence = normal(expression)
+        licence = check_licence(expression)
     if says is Says.UNREADABLE:
         try:
-            normal(expression)
+            check_licence(expression)
         except YozoraError as error:
             note = str(error)
     return signal(KIND, says, READER, where=where, raw=expression, licence=licence, note=note)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yozora.errors import YozoraError
-from yozora.footage.licence import check_licence
+from yozora.rights.licence import check_licence
 
 
 @pytest.mark.parametrize(
