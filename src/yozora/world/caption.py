@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from yozora.errors import YozoraError
 from yozora.world.chance import Chance
+from yozora.world.heldout import HELDOUT, Grammar
 from yozora.world.physics import after_collision
 from yozora.world.scene import Body, Scene, sample
-from yozora.world.wording import HELDOUT, TRAIN, VALIDATION, Grammar
+from yozora.world.wording import TRAIN, VALIDATION
 
 _TOKEN = re.compile(r"<([^<>]+)>|\[([^|\]]*)\|([^\]]*)\]")
 _GRAMMARS = {"train": TRAIN, "validation": VALIDATION, "heldout": HELDOUT}
