@@ -248,7 +248,22 @@ DIAGONALLY = (
     "*aslant, <side> and <rise>",
 )
 HEIGHTS = {"up": ("upper", "top"), "down": ("lower", "bottom")}
-CORNERS = ("", "corner", "side", "part", "end", "corner of the frame", "*area", "*region")
+CORNERS = (
+    "",
+    "corner",
+    "side",
+    "part",
+    "end",
+    "corner of the frame",
+    "zone",
+    "quarter",
+    "corner of the picture",
+    "quadrant",
+    "third",
+    "corner of the image",
+    "*area",
+    "*region",
+)
 OTHER = {"left": "right", "right": "left"}
 
 
@@ -290,22 +305,22 @@ AT = (
     "around",
     "not far from",
     "next to",
-    "zone",
-    "quarter",
-    "corner of the picture",
-    "quadrant",
-    "edge",
-    "third",
-    "corner of the image",
-    "right by",
     "in the area of",
     "within",
     "somewhere in",
-    "right at",
     "*beside",
     "*about",
 )
-AT_EDGE = ("at", "near", "close to", "by", "next to", "not far from", "*beside", "*hard by")
+AT_EDGE = (
+    "at",
+    "near",
+    "close to",
+    "by",
+    "next to",
+    "not far from",
+    "*beside",
+    "*hard by",
+)
 
 
 def _places() -> Grammar:
@@ -363,11 +378,6 @@ def _places() -> Grammar:
         "about the centre",
         "close to the middle",
         "in the middle of the picture",
-        "right by",
-        "in the area of",
-        "right at",
-        "touching",
-        "along",
         "*at the middle point",
         "*not far from the centre",
     )
@@ -658,12 +668,8 @@ REST: Grammar = {
         "Nothing moves in this clip",
         "It keeps its position the whole time",
         "Its position does not change",
-        "The picture stays the same",
         "It is in the same place at the end",
         "There is no motion to see",
-        "It could be a photograph",
-        "It is a still picture",
-        "Every frame is the same",
         "Where it is, it stays",
         "It does nothing at all",
         "It will not move",
