@@ -502,7 +502,6 @@ UNIFORM: Grammar = {
         " like a snail",
         " taking its time",
         " ever so slowly",
-        " with small steps",
         " unhurried and slow",
         " at walking pace",
         " in no hurry",
