@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from common import Report, memory, model, options, report, verdict
 from yozora.corpus.catalogue import Corpus
-from yozora.world.dataset import make
+from yozora.rights.intake import admit_named
+from yozora.world.dataset import LICENCE, SOURCE, make
 
 
 class Figures(NamedTuple):
@@ -77,6 +78,7 @@ def alone(work: Callable[..., Figures], *arguments: object) -> Figures:
 def render(folder: Path, quick: bool, clips: int) -> None:
     shape = {"size": (32, 32), "frames": 9} if quick else {}
     corpus = Corpus.create(folder / "corpus")
+    admit_named(corpus.ledger, corpus.policy, SOURCE, LICENCE)
     for split, count in (("train", clips), ("validation", clips // 8)):
         corpus.add(make(index, split=split, **shape) for index in range(count))
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yozora import artifact, cli, read
+from yozora import artifact, cli, read, terminal
 from yozora.checkpoint import load_weights, save_weights
 from yozora.sampling.pipeline import Settings
 from yozora.sampling.solvers import SOLVERS
@@ -101,14 +101,14 @@ def test_a_wrong_call_is_status_2(line: str) -> None:
 
 def test_help_says_what_the_rooms_know() -> None:
     shown = " ".join(run("world", "render", "--help").stdout.split())
-    assert cli.KINDS == KINDS
+    assert terminal.KINDS == KINDS
     assert ", ".join(KINDS) in shown
     options = {option.name: option for option in cli.generate.params}
     usual = dataclasses.asdict(Settings())
     for name in ("steps", "guidance", "shift", "solver"):
         assert options[name].default == usual[name]
         assert f"[default: {usual[name]}" in run("generate", "--help").stdout
-    assert set(cli.SOLVERS) == set(SOLVERS)
+    assert set(terminal.SOLVERS) == set(SOLVERS)
 
 
 def one_line_error(result: Result) -> str:

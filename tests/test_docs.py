@@ -77,10 +77,13 @@ def run(command: str) -> None:
     command = re.sub(r"\s+#.*", "", command)
     if any(re.fullmatch(pattern, command) for pattern in ELSEWHERE):
         return
+    command, _, file = command.partition(" > ")
     words = shlex.split(small(command))
     if words[0] == "yozora":
         result = CliRunner().invoke(main, words[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
+        if file:
+            Path(file).write_text(result.stdout, encoding="utf-8")
     else:
         subprocess.run(command, shell=True, check=True, capture_output=True)
 

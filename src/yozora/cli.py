@@ -4,19 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from yozora import __version__
+from yozora.cli_rights import revoke, rights
 from yozora.errors import YozoraError
+from yozora.terminal import (
+    ANY,
+    COUNT,
+    EXISTING,
+    FILE,
+    FOLDER,
+    KINDS,
+    POSITIVE,
+    SEED,
+    SIZE,
+    SOLVERS,
+    SPLIT,
+    SUFFIXES,
+    Commands,
+    Failure,
+    Finite,
+    as_json,
+    parse_names,
+    parse_settings,
+    parse_span,
+    parsed,
+    print_json,
+    print_rich,
+    progress_bar,
+    say,
+    tracked,
+    training_bar,
+)
 
 if TYPE_CHECKING:
     from yozora.corpus.catalogue import Corpus
@@ -25,193 +51,6 @@ if TYPE_CHECKING:
     from yozora.video import Clip, Record
 
 WEIGHTS = Path(__file__).parent / "weights"
-T = TypeVar("T")
-
-
-class Failure(click.ClickException):
-    """An error that the user can mend: one red line on stderr, exit status 1."""
-
-    def show(self, file: Any = None) -> None:
-        """Print the line."""
-        click.secho(f"error: {self.message}", fg="red", err=True)
-
-
-class Commands(click.Group):
-    """A group whose commands say what went wrong in a sentence, never with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a YozoraError and a file that cannot be used become a Failure."""
-        try:
-            return super().invoke(ctx)
-        except YozoraError as error:
-            raise Failure(str(error)) from error
-        except BrokenPipeError:
-            raise  # whoever read a pipe has seen enough, as `head` has; click ends quietly
-        except OSError as error:
-            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise Failure(where) from error
-
-
-# --- what options look like ------------------------------------------------------------------
-
-
-def parsed(parse: Callable[[str], T], form: str) -> Callable[[Any, Any, str | None], T | None]:
-    """A click callback that reads an option with ``parse`` and explains the ``form`` when it fails."""
-
-    def callback(_ctx: click.Context, _option: click.Parameter, value: str | None) -> T | None:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r} is not {form}") from error
-
-    return callback
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'112x64' -> (112, 64)."""
-    width, height = (int(part) for part in text.lower().split("x"))
-    if width < 1 or height < 1:
-        raise ValueError(text)
-    return width, height
-
-
-def parse_span(text: str) -> tuple[float, float]:
-    """'0.8:1.4' -> (0.8, 1.4), in seconds."""
-    start, end = (float(part) for part in text.split(":"))
-    if not 0 <= start < end < math.inf:
-        raise ValueError(text)
-    return start, end
-
-
-def parse_names(text: str) -> list[str]:
-    """'fall,throw' -> ['fall', 'throw']."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, str]:
-    """('lr=1e-4', 'config.depth=3') -> {'lr': '1e-4', 'config.depth': '3'}."""
-    settings = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{value!r} is not key=value")
-        settings[key] = text
-    return settings
-
-
-class Finite(click.FloatRange):
-    """A number in a range, and neither infinite nor NaN."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Read the number."""
-        number = float(super().convert(value, param, ctx))
-        return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
-
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
-POSITIVE = Finite(min=0, min_open=True)
-SEED = click.IntRange(0, 2**32 - 1)
-COUNT = click.IntRange(min=1)
-SPLIT = click.Choice(["train", "validation", "heldout"])
-SIZE = parsed(parse_size, "a size such as 112x64")
-SUFFIXES = (".mp4", ".webm", ".gif")
-# What the world and sampling know, said here again so that help need not import them; the tests compare.
-KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")
-SOLVERS = ("euler", "multistep")
-EXISTING = click.Path(exists=True, path_type=Path)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-
-
-# --- what people see -------------------------------------------------------------------------
-
-
-def say(message: str) -> None:
-    """Tell people what happened: on stderr, so that stdout holds only reports."""
-    click.echo(message, err=True)
-
-
-def print_json(report: Mapping[str, Any]) -> None:
-    """Print a report for machines."""
-    click.echo(json.dumps(report, indent=2, ensure_ascii=False))
-
-
-def print_rich(report: Any) -> None:
-    """Print a report for people, one that rich knows how to lay out."""
-    from rich.console import Console
-
-    Console().print(report)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield show(what, done, total): a bar with the time left, on a terminal's stderr only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        yield show
-
-
-def tracked(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """Yield the items behind a progress bar."""
-    with progress_bar() as show:
-        for done, item in enumerate(items):
-            show(what, done, total)
-            yield item
-
-
-@contextmanager
-def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show a training loop's reports: a live bar on a terminal, else a line every half minute."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
-    live = console.is_terminal
-    began = said = time.monotonic()
-    clips = 0
-    with Progress(*columns, console=console, disable=not live) as bar:
-        task = bar.add_task("starting", total=1.0, facts="")
-        first = None  # a resumed run does not begin at step 1
-
-        def watch(report: dict[str, Any]) -> None:
-            nonlocal began, clips, first, said
-            now = time.monotonic()
-            if "step" not in report:
-                facts = "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
-                bar.update(task, description=report["phase"], facts=facts)
-                began = now  # the clock of training starts with its first step
-                return
-            first = first or report["step"]
-            clips += report["clips"]
-            elapsed = now - began
-            done = (report["step"] - first + 1) / (report["steps"] - first + 1)
-            if minutes is not None:
-                done = max(done, elapsed / (60 * minutes))
-            left = timedelta(seconds=round(elapsed / done * max(0.0, 1 - done)))
-            facts = (
-                f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
-                f"{clips / max(elapsed, 1e-9):.1f} clips/s  {left} left"
-            )
-            bar.update(task, description="training", completed=done, facts=facts)
-            if "warning" in report:
-                bar.console.print(f"warning: {report['warning']}", style="yellow")
-            if not live and now - said > 30:
-                said = now
-                say(facts)
-
-        yield watch
 
 
 # --- the commands ----------------------------------------------------------------------------
@@ -266,6 +105,7 @@ def render_world(
     """
     if out is None and corpus is None:
         raise click.UsageError("give --out DIR, --corpus DIR or both")
+    from yozora.rights.intake import admit_named
     from yozora.world import dataset
 
     make = partial(
@@ -280,7 +120,9 @@ def render_world(
         for _ in pairs:
             pass
     else:
-        done = open_corpus(corpus).add(pairs)
+        into = open_corpus(corpus)
+        admit_named(into.ledger, into.policy, dataset.SOURCE, dataset.LICENCE)
+        done = into.add(pairs)
         report |= {"corpus": str(corpus), **dataclasses.asdict(done)}
     print_json(report) if as_json else say(f"rendered {clips} clips into {out or corpus}")
 
@@ -316,6 +158,7 @@ def open_corpus(directory: Path) -> Corpus:
 )
 @click.option("--holder", default="", metavar="NAME", help="Who holds the rights.")
 @click.option("--source", default="", metavar="URL", help="Where the footage comes from.")
+@click.option("--consent", type=FILE, help="The holder's signed word, for files that it covers.")
 @click.option("--split", type=SPLIT, help="Put all files into this split, not by their content.")
 @click.option("--size", default="112x64", callback=SIZE, show_default=True, metavar="WxH")
 @click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
@@ -328,12 +171,15 @@ def ingest(
     licence: str | None,
     holder: str,
     source: str,
+    consent: Path | None,
     as_json: bool,
     **cut: Any,
 ) -> None:
     """Take video files, stills and folders of them into a corpus.
 
-    Every file needs a licence: from its sidecar file (NAME.json) or from --licence. Captions come from
+    Before a file is decoded, what it and its surroundings say of training is read (`yozora rights`), and
+    the corpus's policy decides. Every file needs a licence: from its sidecar file (NAME.json), from
+    --licence or from the file itself; or the holder's --consent. Captions come from
     a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
     is refused with its reason and the rest is taken in; the exit status is 1 when nothing could be.
 
@@ -341,6 +187,7 @@ def ingest(
     rights and split that hold now.
     """
     from yozora.footage.ingest import ingest_into
+    from yozora.rights.consent import read_consent
 
     with progress_bar() as bar:
 
@@ -349,7 +196,14 @@ def ingest(
 
         into = open_corpus(corpus)
         report = ingest_into(
-            into, paths, licence=licence, holder=holder, url=source, progress=show, **cut
+            into,
+            paths,
+            licence=licence,
+            holder=holder,
+            url=source,
+            consent=read_consent(consent) if consent else None,
+            progress=show,
+            **cut,
         )
     if as_json:
         print_json(report.to_json())
@@ -570,9 +424,10 @@ def fit_model(
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
         write_atomic(out / "codec.safetensors", weights.read_bytes())
+    corpus.consumed("run", out, ready.clips)
     shape = dataclasses.asdict(max(recipe.shapes, key=lambda s: s.frames))
     previews = Previews(loaded, recipe.text, shape, out / "previews")
-    return train(
+    path = train(
         recipe,
         ready.train,
         ready.texts,
@@ -582,9 +437,12 @@ def fit_model(
         origin=content_hash(start / "dit.safetensors") if start else None,
         probe=Probe(recipe.preview_every, previews),
         provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
+        rights=ready.rights,
         watch=watch,
         **limits,
     )
+    corpus.consumed("checkpoint", path, ready.clips)
+    return path
 
 
 def model_directory(name: str) -> Path:
@@ -859,3 +717,7 @@ def doctor(directory: Path, as_json: bool) -> None:
                 click.echo(f"{'':32}{check.advice}")
     if not healthy(checks):
         raise SystemExit(1)
+
+
+main.add_command(rights)
+main.add_command(revoke)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yozora.errors import YozoraError
-from yozora.latents.store import Shards, TextCache, caption_key, chunks
+from yozora.latents.store import Shards, TextCache, caption_key, chunks, remove
 from yozora.models.text import pad
 
 
@@ -150,3 +150,42 @@ def test_chunks_hold_everything_once() -> None:
     items = [str(n) for n in range(10)]
     assert [list(part) for part in chunks(items, 4)] == [items[:4], items[4:8], items[8:]]
     assert list(chunks([], 4)) == []
+
+
+KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=6, unique=True)
+
+
+@given(groups=st.lists(KEYS, max_size=4), doomed=st.sets(st.sampled_from("abcdefgh")))
+@settings(max_examples=30, deadline=None)
+def test_what_is_removed_is_gone_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, groups: list[list[str]], doomed: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    seen: set[str] = set()
+    for group in groups:
+        fresh = [key for key in group if key not in seen]
+        seen.update(fresh)
+        if fresh:
+            filled(folder, fresh)
+    assert remove(folder, doomed) == len(seen & doomed)
+    assert remove(folder, doomed) == 0
+    left = Shards(folder)
+    assert set(left.missing(sorted(seen))) == seen & doomed
+    for key in seen - doomed:
+        assert torch.equal(left.tensor(key, "x"), value(key))
+
+
+def test_captions_are_removed_with_their_states(tmp_path: Path) -> None:
+    def states(texts: Sequence[str]) -> list[torch.Tensor]:
+        return [torch.full((len(text), 2), float(sum(text.encode()))).half() for text in texts]
+
+    said = ["a red ball", "a cat", "", "the sea at night"]
+    TextCache(tmp_path).fill(said, states, lambda done, total: None)
+    assert remove(tmp_path, {caption_key("a cat"), caption_key("a dog")}) == 1
+    left = TextCache(tmp_path)
+    assert left.missing(["a cat"])
+    for text in (said[0], said[2], said[3]):
+        assert torch.equal(left.states(text), states([text])[0])
+    assert states(["a cat"])[0].numpy().tobytes() not in b"".join(
+        path.read_bytes() for path in tmp_path.iterdir()
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,6 +82,12 @@ class Toys:
 
     def identity(self) -> str:
         return "toys"
+
+    def cleared(self, clips: Iterable[str]) -> dict[str, int]:
+        return {"clips": len(list(clips))}
+
+    def consumed(self, by: str, name: str | Path, clips: Iterable[str]) -> None:
+        """The toys keep no ledger."""
 
 
 @dataclass(frozen=True)

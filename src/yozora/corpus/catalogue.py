@@ -3,41 +3,53 @@
     DIR/clips/ab/ab….mp4     visually lossless H.264, named by the SHA-256 of the frames it was made from
     DIR/catalogue.lance      one row a clip (schema.py); a commit adds its rows whole or not at all
     DIR/drops.jsonl          what was refused, a line each, with the reason
+    DIR/rights.ledger        whose each clip is, what was decided on it, and who took it in (see rights/)
+    DIR/policy.toml          the policy that decides, where it is not the one that comes with yozora
 
-A file is in place before its row is committed, so that a process killed at any moment leaves at most files without
-a row; adding the same clips again finds them. A clip that comes again from its own source, with other captions, rights
-or split, changes its row.
+A clip is in the ledger before its row is committed, and its file in place before both, so that a process killed at any
+moment leaves at most files and entries without a row; adding the same clips again finds them. A clip that comes again
+from its own source, with other captions, rights or split, changes its row.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lance
 
 from yozora import video
-from yozora.artifact import building, scratch
+from yozora.artifact import building, scratch, write_atomic
 from yozora.corpus.schema import (
     SCHEMA,
     SPLITS,
     Row,
     check_record,
     clip_hash,
+    clip_path,
     from_table,
     make_row,
     same_source,
+    source_digest,
+    start_of,
     to_table,
 )
 from yozora.errors import YozoraError
+from yozora.rights import record
+from yozora.rights.intake import named_source
+from yozora.rights.ledger import Ledger
+from yozora.rights.policy import Policy
+from yozora.rights.policy_file import load_policy
 from yozora.video import Clip, Record
 
 STAGE = "corpus/1"
@@ -116,6 +128,47 @@ class Corpus:
                 found[drop["source"]] = {"source": drop["source"], "reason": drop["reason"]}
         return [drop for drop in found.values() if drop["reason"]]
 
+    # --- rights --------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """Whose the clips are, what was decided on them, and who took them in."""
+        path = self.path / "rights.ledger"
+        if not path.exists():
+            with suppress(YozoraError):  # another process may have made it meanwhile
+                Ledger.create(path)
+        return Ledger(path)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that decides on footage: the corpus's own, else the one that comes with yozora."""
+        own = self.path / "policy.toml"
+        return load_policy(own if own.exists() else None)
+
+    def set_policy(self, file: str | Path) -> Policy:
+        """Makes a policy file the corpus's own: it decides on what is taken in from now on. Raises as `load_policy`."""
+        policy = load_policy(file)
+        write_atomic(self.path / "policy.toml", Path(file).read_bytes())
+        return policy
+
+    def cleared(self, clips: Iterable[str]) -> dict[str, Any]:
+        """The rights manifest of these clips, for the header of what is trained on them.
+
+        Raises YozoraError unless every one of them is allowed for the use that the policy is for.
+        """
+        return self.ledger.manifest(clips, self.policy.use)
+
+    def encoded(self, clips: Iterable[str], where: str) -> None:
+        """Enters that latents of these clips were made; where: their folder, which names codec and shape."""
+        self.ledger.append(
+            *(record.latent(named_source(f"{where}/{clip}"), clip, codec=where) for clip in clips)
+        )
+
+    def consumed(self, by: str, name: str | Path, clips: Iterable[str]) -> None:
+        """Enters that a run or a checkpoint (`by`) with this name took these clips in."""
+        code = re.sub(r"[^\w.:/@+-]", "_", str(name), flags=re.ASCII)[-200:]
+        self.ledger.append(record.consumed(by, code, clips))
+
     # --- writing -------------------------------------------------------------------------------
 
     def add(
@@ -160,6 +213,31 @@ class Corpus:
         with (self.path / "drops.jsonl").open("ab") as file:
             file.write(line.encode())
 
+    def remove(self, clips: Collection[str], sources: Collection[str] = ()) -> None:
+        """Removes clips for good: their files, their rows, all earlier versions of the catalogue with the tags on them,
+        and what the list of refusals says of ``sources``.
+
+        Raises YozoraError when the catalogue cannot be rewritten.
+        """
+        for clip in clips:
+            (self.path / clip_path(clip)).unlink(missing_ok=True)
+        drops = [drop for drop in self.drops() if drop["source"] not in sources]
+        lines = (json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops)
+        write_atomic(self.path / "drops.jsonl", "".join(lines))
+        dataset = self._dataset()
+        wanted = ", ".join(f"'{clip}'" for clip in clips)
+        try:
+            if wanted:
+                dataset.delete(f"id IN ({wanted})")
+            dataset.optimize.compact_files(
+                materialize_deletions=True, materialize_deletions_threshold=0.0
+            )
+            for tag in dataset.tags.list():
+                dataset.tags.delete(tag)
+            dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+        except (OSError, RuntimeError) as error:
+            raise YozoraError(f"{self._catalogue} could not be rewritten: {error}.") from error
+
     def _stored(
         self, items: Iterable[tuple[Clip, Record]], folder: Path, workers: int
     ) -> Iterator[Row | None]:
@@ -198,6 +276,7 @@ class Corpus:
 
     def _commit(self, rows: list[Row]) -> dict[str, int]:
         """Append the rows whose clip is new, put those that differ in the old ones' place; says how many."""
+        rows = self._entered(rows)
         if not rows:
             return {}
         there = self._rows_of(row.id for row in rows)
@@ -216,6 +295,27 @@ class Corpus:
         except (OSError, RuntimeError) as error:
             raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
         return {"added": len(fresh), "updated": len(changed)}
+
+    def _entered(self, rows: list[Row]) -> list[Row]:
+        """The rows whose clips the ledger knows when this returns: all but those that were revoked once."""
+        if not rows:
+            return []
+        ids = [row.id for row in rows]
+        revoked = set(self.ledger.standing(ids)["revoked"])
+        for row in rows:
+            if row.id in revoked:
+                (self.path / row.path).unlink(missing_ok=True)
+                self.drop(row.source, "A clip of it was taken back, and what is revoked stays so.")
+        known = self.ledger.made_from(ids)
+        kept = [row for row in rows if row.id not in revoked]
+        self.ledger.append(
+            *(
+                record.clip(row.id, source, start=start_of(row), captions=row.captions)
+                for row in kept
+                if (source := source_digest(row)) not in known[row.id]
+            )
+        )
+        return kept
 
     def _compact(self) -> None:
         """Merge the small fragments that many commits leave."""

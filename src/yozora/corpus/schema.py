@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from yozora.errors import YozoraError
+from yozora.rights.intake import named_source
+from yozora.rights.record import SHA256
 from yozora.video import Clip, Record
 
 SPLITS = ("train", "validation", "heldout")
@@ -130,6 +132,19 @@ def same_source(one: Row, other: Row) -> bool:
     """Whether two rows are of one source: by its name, or by the hash of its file wherever that lies now."""
     file = one.labels.get("file")
     return one.source == other.source or (file is not None and file == other.labels.get("file"))
+
+
+def source_digest(row: Row) -> str:
+    """What the rights ledger knows a row's source by: the hash of its file, or of its name where it is no file."""
+    file = row.labels.get("file")
+    is_hash = isinstance(file, str) and SHA256.fullmatch(file)
+    return str(file) if is_hash else named_source(row.source)
+
+
+def start_of(row: Row) -> float | None:
+    """Where in its source a clip begins, in seconds; None where its labels do not say so."""
+    start = row.labels.get("start")
+    return float(start) if isinstance(start, int | float) else None
 
 
 def clip_path(digest: str) -> str:

@@ -1,11 +1,14 @@
-"""Footage into clips: find, probe, cut into windows on one canvas, caption, put under a licence."""
+"""Footage into clips: find, ask for its rights, probe, cut into windows on one canvas, caption.
+
+Rights come before anything is decoded: a file that the policy refuses gives no clip.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +17,14 @@ import numpy as np
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
 from yozora.footage.find import find
-from yozora.footage.sidecar import read_sidecar
+from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.windows import clip_length, windows
+from yozora.rights.consent import Consent
+from yozora.rights.intake import admit
+from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
+from yozora.rights.policy import Policy
+from yozora.rights.signals.read import read_signals
 from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe, stream
 
 SPLITS = ("train", "validation", "heldout")
@@ -27,6 +35,14 @@ Progress = Callable[[Path, int, int], None]  # the file, how many came before it
 
 class Store(Protocol):
     """What ingest needs of a corpus."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where sources and decisions are entered."""
+
+    @property
+    def policy(self) -> Policy:
+        """What decides on them."""
 
     def add(self, items: Iterable[tuple[Clip, Record]]) -> Any:
         """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`."""
@@ -43,13 +59,15 @@ class Settings:
     """How footage is cut, and what holds for files whose sidecar says nothing else.
 
     size: (width, height) of the canvas in pixels. frames: of a clip, at `fps`. stride: frames from one clip's
-    start to the next one's. split: for all files, whatever a sidecar says; by content when empty.
+    start to the next one's. split: for all files, whatever a sidecar says; by content when empty. consent: the
+    holder's, for the files that it covers.
     """
 
     licence: str = ""
     holder: str = ""
     url: str = ""
     split: str = ""
+    consent: Consent | None = None
     size: tuple[int, int] = NANO
     fps: float = 8.0
     frames: int = 17
@@ -82,6 +100,7 @@ def ingest_into(
     holder: str = "",
     url: str = "",
     split: str | None = None,
+    consent: Consent | None = None,
     size: tuple[int, int] = NANO,
     fps: float = 8.0,
     seconds: float = 17 / 8,
@@ -90,13 +109,17 @@ def ingest_into(
 ) -> Report:
     """Add the footage in files and folders to a corpus; what is there already takes on what is said of it now.
 
-    licence, holder and url hold for files whose sidecar does not state its own. seconds and stride (default: as
-    seconds) are rounded to frames. A file that cannot be used is refused with a sentence, in the report and in
-    the corpus, and never stops the rest; what was good of it stays. Raises YozoraError for settings that are wrong
-    for every file.
+    licence, holder and url hold for files whose sidecar does not state its own. Before a file is decoded, what it and
+    its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
+    files that it covers. seconds and stride (default: as seconds) are rounded to frames. A file that cannot be used
+    is refused with a sentence, in the report and in the corpus, and never stops the rest; what was good of it stays.
+    Raises YozoraError for settings that are wrong for every file.
     """
-    settings = make_settings(licence, holder, url, split, size, fps, seconds, stride)
+    settings = replace(
+        make_settings(licence, holder, url, split, size, fps, seconds, stride), consent=consent
+    )
     found = find(paths)
+    policy, ledger = corpus.policy, corpus.ledger
     refused = [(shown(path), reason) for path, reason in found.refused]
 
     def items() -> Iterator[tuple[Clip, Record]]:
@@ -104,7 +127,7 @@ def ingest_into(
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                yield from clips(path, settings)
+                yield from clips(path, settings, policy, ledger)
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
@@ -162,19 +185,18 @@ def make_settings(
     )
 
 
-def clips(path: Path, settings: Settings) -> Iterator[tuple[Clip, Record]]:
+def clips(
+    path: Path, settings: Settings, policy: Policy, ledger: Ledger
+) -> Iterator[tuple[Clip, Record]]:
     """The clips of one file with their records. Raises YozoraError where it cannot go on."""
     sidecar = read_sidecar(path)
-    try:
-        licence = check_licence(sidecar.licence or settings.licence)
-    except YozoraError as error:
-        raise YozoraError(f"{path}: {error}") from None
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
             f"{path}: its sidecar's split '{sidecar.split}' is none of {', '.join(SPLITS)}."
         )
-    info = probe(path)
     digest = file_hash(path)
+    licence = licence_of(path, digest, sidecar, settings, policy, ledger)
+    info = probe(path)
     split = settings.split or sidecar.split or split_of(digest)
     content = list(content_rect(info, settings.size))
     pictures = stream(path, fps=settings.fps, size=settings.size)
@@ -191,6 +213,35 @@ def clips(path: Path, settings: Settings) -> Iterator[tuple[Clip, Record]]:
             labels={"content": content, "start": start, "file": digest, "caption": origin},
         )
         yield Clip(np.stack(frames), settings.fps), record
+
+
+def licence_of(
+    path: Path, digest: str, sidecar: Sidecar, settings: Settings, policy: Policy, ledger: Ledger
+) -> str:
+    """The licence by which a file may be used, once its rights are read, decided on and entered.
+
+    Raises YozoraError when the policy refuses it, or its declared licence is no SPDX expression.
+    """
+    declared = sidecar.licence or settings.licence
+    try:
+        licence = check_licence(declared) if declared else ""
+    except YozoraError as error:
+        raise YozoraError(f"{path}: {error}") from None
+    url = readable(sidecar.url or settings.url)
+    decision = admit(
+        ledger,
+        policy,
+        digest,
+        read_signals(path, licence=licence, url=url),
+        holder=readable(sidecar.holder or settings.holder),
+        licence=licence,
+        url=url,
+        path=shown(path),
+        consent=settings.consent,
+    )
+    if not decision.allowed:
+        raise YozoraError(f"{path} is refused by the rule {decision.rule}: {decision.why}")
+    return licence or " AND ".join(decision.licences) or "LicenseRef-consent"
 
 
 def content_rect(info: Info, size: tuple[int, int]) -> tuple[int, int, int, int]:

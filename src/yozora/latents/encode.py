@@ -139,6 +139,7 @@ def _fill(
         encoded += part
         if len(encoded) >= SHARD or number == len(parts):
             facts = _states(encoded, shape)
+            corpus.encoded([row.id for row in encoded], shards.folder.name)
             shards.append([row.id for row in encoded], {"latents": torch.cat(latents), **facts})
             latents, encoded = [], []
         progress(min(number * BATCH, len(todo)), len(todo))

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from yozora.artifact import json_hash
@@ -45,15 +46,21 @@ class Shards:
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        keys = self.keys_of(path)
+        self.place |= {key: (len(self.files), row) for row, key in enumerate(keys)}
+        self.files.append(safe_open(path, framework="pt").__enter__())  # stays mapped while we live
+
+    @staticmethod
+    def keys_of(path: Path) -> list[str]:
+        """The keys of a file's entries, in order. Raises YozoraError when the file is damaged."""
         try:
-            file = safe_open(path, framework="pt").__enter__()  # stays mapped as long as we live
-            keys = json.loads(json.loads(file.metadata()["config"])["keys"])
+            with safe_open(path, framework="pt") as file:
+                keys: list[str] = json.loads(json.loads(file.metadata()["config"])["keys"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise YozoraError(
                 f"{path} is damaged ({error}); delete it, and what it held is made again."
             ) from error
-        self.place |= {key: (len(self.files), row) for row, key in enumerate(keys)}
-        self.files.append(file)
+        return keys
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of ``keys`` that have no entry, each once, in their order."""
@@ -77,6 +84,36 @@ class Shards:
         start, end = self.files[file].get_slice(offsets)[row : row + 2].tolist()
         value: Tensor = self.files[file].get_slice(name)[start:end]
         return value
+
+
+def remove(folder: Path, keys: Collection[str]) -> int:
+    """Rewrites the files of a cache without the entries of these keys; returns how many there were.
+
+    A file's rest is in place before the file goes, so that nothing else is lost whenever this is interrupted. Who has
+    the cache open still sees the old files. Raises YozoraError when a file is damaged.
+    """
+    removed = 0
+    shards = Shards(folder)
+    for path in sorted(folder.glob("[0-9a-f]*.safetensors")):
+        held = shards.keys_of(path)
+        kept = [row for row, key in enumerate(held) if key not in keys]
+        if len(kept) == len(held):
+            continue
+        if kept:
+            shards.append([held[row] for row in kept], rows_of(load_file(path), kept))
+        path.unlink()
+        removed += len(held) - len(kept)
+    return removed
+
+
+def rows_of(tensors: dict[str, Tensor], kept: Sequence[int]) -> dict[str, Tensor]:
+    """Some rows of a file's tensors; with "offsets" the rows of "states" are stretches of its first dimension."""
+    if "offsets" not in tensors:
+        return {name: tensor[list(kept)] for name, tensor in tensors.items()}
+    ends = tensors["offsets"].tolist()
+    parts = [tensors["states"][ends[row] : ends[row + 1]] for row in kept]
+    offsets = torch.tensor([0, *(len(part) for part in parts)]).cumsum(0)
+    return {"states": torch.cat(parts), "offsets": offsets}
 
 
 def caption_key(caption: str) -> str:

@@ -227,6 +227,19 @@ class Ledger:
         question = "SELECT DISTINCT subject FROM entries WHERE parent = ? AND kind = 'clip' ORDER BY subject"
         return self._hashes(question, bytes.fromhex(check_hash(source)))
 
+    def made_from(self, digests: Iterable[str]) -> dict[str, list[str]]:
+        """What each of these clips or latents was made from, by their hashes; nothing for what is not known.
+
+        Raises YozoraError when a hash is none.
+        """
+        with self._reading() as database:
+            return {
+                digest: [
+                    parent.hex() for parent in parents(database, bytes.fromhex(check_hash(digest)))
+                ]
+                for digest in digests
+            }
+
     def consumers(self, clip: str) -> list[Entry]:
         """The tags, runs and checkpoints that took a clip in. Raises YozoraError when the hash is none."""
         with self._reading() as database:
@@ -262,8 +275,8 @@ class Ledger:
         for name in STANDINGS[1:]:
             if unfit := standing[name]:
                 raise YozoraError(
-                    f"{len(unfit)} of {len(wanted)} clips are {name} for {use} use, such as {unfit[0]}: decide on "
-                    "their sources under a policy that allows them, or leave them out."
+                    f"{len(unfit)} of {len(wanted)} clips are {name} for {use} use, such as {unfit[0]}: take their "
+                    "sources in again under a policy that allows them, or take the clips out with `yozora revoke`."
                 )
         policies: dict[str, dict[str, Any]] = {}
         with self._reading() as database:

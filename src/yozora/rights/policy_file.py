@@ -39,14 +39,22 @@ def load_policy(path: str | Path | None = None) -> Policy:
     """
     place = str(path) if path is not None else "the default policy"
     try:
-        source = Path(path) if path is not None else files("yozora.rights") / "default.toml"
-        data = source.read_bytes()
-        table = tomllib.loads(data.decode("utf-8"))
+        text = policy_text(path)
+        table = tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise YozoraError(
             f"{place} is no policy: {error}. Copy the default policy and change that."
         ) from error
-    return Reader(table, place).policy(hashlib.sha256(data).hexdigest())
+    return Reader(table, place).policy(hashlib.sha256(text.encode()).hexdigest())
+
+
+def policy_text(path: str | Path | None = None) -> str:
+    """A policy file as it stands; the one that comes with yozora when there is no path.
+
+    Raises OSError or ValueError when it cannot be read.
+    """
+    source = Path(path) if path is not None else files("yozora.rights") / "default.toml"
+    return source.read_bytes().decode("utf-8")
 
 
 class Reader:

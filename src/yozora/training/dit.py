@@ -269,6 +269,7 @@ def train(
     steps: int | None = None,
     probe: Probe | None = None,
     provenance: Mapping[str, Any] | None = None,
+    rights: Mapping[str, Any] | None = None,
     watch: Watch = lambda report: None,
 ) -> Path:
     """Trains a transformer and writes ``out/dit.safetensors`` (averaged weights); returns its path.
@@ -276,8 +277,8 @@ def train(
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to
     go on from, ``origin`` their hash for the header; ``resume`` goes on from the newest checkpoint in ``out``, bit for
     bit unless ``steps`` is another number than before. ``provenance`` says what the buckets were made from and stands
-    in the header too. Raises YozoraError when there are no clips, when a resumed run was another one, or when loss or
-    gradient is not finite; the last good checkpoint stays.
+    in the header too, and so does the clips' ``rights`` manifest. Raises YozoraError when there are no clips, when a
+    resumed run was another one, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     draws = Draws(recipe, buckets, texts)
@@ -334,6 +335,7 @@ def train(
                 break
     save_state(out, done, learner.parts(), facts)
     made_by = {"recipe": asdict(recipe), "steps": done, "planned_steps": last, **(provenance or {})}
+    made_by |= {"rights": rights} if rights else {}
     if origin is not None:
         made_by["from"] = origin
     return write_model(recipe, learner, made_by, out / "dit.safetensors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from yozora.artifact import content_hash
 from yozora.corpus.catalogue import Corpus
@@ -20,11 +21,14 @@ Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
 @dataclass(frozen=True)
 class Prepared:
-    """Buckets of latents for training and validation (perhaps none), and the captions' states."""
+    """Buckets of latents for training and validation (perhaps none), the captions' states, and the clips' rights (see
+    rights/ledger.py) with their ids."""
 
     train: list[Bucket]
     validation: list[Bucket]
     texts: TextCache
+    rights: dict[str, Any]
+    clips: tuple[str, ...]
 
 
 def prepare(
@@ -37,9 +41,11 @@ def prepare(
     """Encodes what is not cached yet: clips, and captions of both splits together with the empty one.
 
     Raises YozoraError when no clip fits the recipe's shapes, and, before anything is encoded, when the codec or the
-    text encoder makes vectors of another width than the recipe takes.
+    text encoder makes vectors of another width than the recipe takes, or a clip is not allowed to be trained on.
     """
     rows = [*corpus.rows(split="train"), *corpus.rows(split="validation")]
+    clips = tuple(row.id for row in rows)
+    rights = corpus.cleared(clips)
     captions = ["", *(caption for row in rows for caption in row.captions)]
     texts = TextCache(text_folder(corpus, recipe.text))
     encoder = TextEncoder(recipe.text) if texts.missing(captions) else None
@@ -58,7 +64,7 @@ def prepare(
         validation = []
     if encoder is not None:
         texts.fill(captions, encoder, lambda done, total: progress("captions", done, total))
-    return Prepared(train, validation, texts)
+    return Prepared(train, validation, texts, rights, clips)
 
 
 def require_widths(recipe: ModelRecipe, codec: Codec, text: int) -> None:

@@ -234,11 +234,14 @@ def train(
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are a codec's
     weights to go on from (``decoder_only`` needs them). ``resume`` goes on from the newest checkpoint in ``out``, bit
     for bit as if the run had not been interrupted, unless ``steps`` is another number than before. Raises
-    YozoraError when the corpus has no usable clip or is another one than the resumed run's, or when loss or gradient is
-    not finite; the last good checkpoint stays.
+    YozoraError when the corpus has no usable clip, one that may not be trained on, or is another one than the resumed
+    run's, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
+    clips = [row.id for row in corpus.rows(split="train")]
+    rights = corpus.cleared(clips)
+    corpus.consumed("run", out, clips)
     facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)
     done, parts = open_run(out, facts, resume=resume)
     if parts:
@@ -294,6 +297,7 @@ def train(
         "steps": done,
         "planned_steps": last,
         "corpus": facts.data,
+        "rights": rights,
     }
     shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
     save_weights(
@@ -303,6 +307,7 @@ def train(
         provenance=provenance,
         dtype=torch.float16,
     )
+    corpus.consumed("checkpoint", out / "codec.safetensors", clips)
     return out / "codec.safetensors"
 
 

@@ -1,0 +1,257 @@
+"""Takes clips back: out of ledger, catalogue, files, latents and text states; then looks for what is left.
+
+What is to be done is written down first (DIR/revoking.json), so that a process killed at any moment leaves a task that
+the next call finishes; the note goes last. Weights stay as they are: a model that has seen a clip has learned from it,
+so the checkpoints that did are named.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from yozora.artifact import write_atomic
+from yozora.corpus.catalogue import Corpus
+from yozora.corpus.schema import Row, clip_path, source_digest
+from yozora.errors import YozoraError
+from yozora.latents.store import caption_key, remove
+from yozora.rights.record import REASONS, SHA256
+
+NOTE = "revoking.json"
+WINDOW = 32  # bytes of a clip's file that are searched for
+WINDOWS = 4  # of each file
+SHORTEST = 8  # characters; shorter captions are found anywhere by chance
+
+Progress = Callable[[str, int, int], None]  # what is searched, files done, files in all
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be taken back: the sources and clips named, all their clips, and what to search for when it is done.
+
+    captions: those that no clip says that stays. windows: stretches of the clips' files, in hex. names: what their
+    sources are called.
+    """
+
+    reason: str
+    digests: list[str]
+    clips: list[str]
+    captions: list[str] = field(default_factory=list)
+    windows: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was taken back, or would be: clips by their ids, and the runs, tags and checkpoints that took them in.
+
+    searched: bytes that were read to see that nothing is left.
+    """
+
+    clips: list[str]
+    sources: list[str]
+    consumers: list[dict[str, Any]]
+    searched: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON types."""
+        return asdict(self)
+
+
+def revoke(
+    corpus: Corpus,
+    *,
+    holders: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    clips: Sequence[str] = (),
+    reason: str = "consent-withdrawn",
+    dry_run: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Report:
+    """Takes back all clips of these holders, sources (a path, an address or the hash of a file) and ids (or their
+    beginnings), and finishes first what an interrupted call began.
+
+    reason: one of rights.record.REASONS. With ``dry_run`` nothing is changed. Raises YozoraError when nothing is known
+    by a name, the reason is none, or something is left afterwards; another call then tries again.
+    """
+    if reason not in REASONS:
+        raise YozoraError(f"'{reason}' is no reason to revoke: use one of {', '.join(REASONS)}.")
+    left = read_task(corpus)
+    if left and not dry_run:
+        report = Report(left.clips, left.names, consumers(corpus, left.clips))
+        report = replace(report, searched=finish(corpus, left, progress))
+        if not (holders or sources or clips):
+            return report
+    digests = [
+        *(source for holder in holders for source in of_holder(corpus, holder)),
+        *(source for name in sources for source in of_source(corpus, name)),
+        *(of_clip(corpus, start) for start in clips),
+    ]
+    if not digests:
+        raise YozoraError(
+            f"Nothing is to be taken back from {corpus.path}: name a holder, a source, a clip or a hash."
+        )
+    task = planned(corpus, list(dict.fromkeys(digests)), reason)
+    report = Report(task.clips, task.names, consumers(corpus, task.clips))
+    if dry_run:
+        return report
+    write_atomic(corpus.path / NOTE, json.dumps(asdict(task), ensure_ascii=False))
+    return replace(report, searched=finish(corpus, task, progress))
+
+
+# --- what is meant ---------------------------------------------------------------------------------
+
+
+def of_holder(corpus: Corpus, holder: str) -> list[str]:
+    """The sources of a holder."""
+    return found(corpus.ledger.sources_of(holder), f"holder '{holder}'", corpus)
+
+
+def of_source(corpus: Corpus, name: str) -> list[str]:
+    """The sources of this path, address or hash."""
+    rows = corpus.rows()
+    known = [source_digest(r) for r in rows if name in (r.source, r.url, source_digest(r))]
+    if not known and SHA256.fullmatch(name) and corpus.ledger.about(name):
+        known = [name]
+    return found(list(dict.fromkeys(known)), f"source '{name}'", corpus)
+
+
+def of_clip(corpus: Corpus, start: str) -> str:
+    """The one clip whose id begins so."""
+    ids = [row.id for row in corpus.rows() if start and row.id.startswith(start)]
+    if len(ids) > 1:
+        raise YozoraError(
+            f"{len(ids)} clips of {corpus.path} begin with '{start}': give more digits."
+        )
+    return found(ids, f"clip '{start}'", corpus)[0]
+
+
+def found(digests: list[str], what: str, corpus: Corpus) -> list[str]:
+    """The digests themselves. Raises YozoraError when there are none."""
+    if not digests:
+        raise YozoraError(
+            f"{corpus.path} knows of no {what}: `yozora corpus show {corpus.path}` lists what it holds."
+        )
+    return digests
+
+
+def planned(corpus: Corpus, digests: list[str], reason: str) -> Task:
+    """The task of taking back these sources and clips."""
+    ledger, rows = corpus.ledger, corpus.rows()
+    of_sources = {clip for digest in digests for clip in ledger.clips_of(digest)}
+    doomed = [r for r in rows if r.id in of_sources or {r.id, source_digest(r)} & set(digests)]
+    there = {row.id for row in doomed}
+    staying = "\n".join(spoken(row for row in rows if row.id not in there))
+    captions = dict.fromkeys(
+        caption
+        for row in doomed
+        for caption in row.captions
+        if len(caption) >= SHORTEST and caption not in staying
+    )
+    return Task(
+        reason,
+        digests,
+        sorted(of_sources | there),
+        list(captions),
+        [window.hex() for row in doomed for window in windows(corpus.path / row.path)],
+        sorted({row.source for row in doomed}),
+    )
+
+
+def spoken(rows: Iterable[Row]) -> Iterator[str]:
+    """All that rows say in words."""
+    for row in rows:
+        yield from (*row.captions, row.source, row.url, row.labels_json)
+
+
+def windows(file: Path) -> Iterator[bytes]:
+    """Stretches of a file by which its remains would be known: spread over its second half, past its header."""
+    if not file.exists():
+        return
+    data = file.read_bytes()
+    half = len(data) // 2
+    for number in range(WINDOWS):
+        start = half + number * max(0, half - WINDOW) // WINDOWS
+        window = data[start : start + WINDOW]
+        if len(set(window)) > WINDOW // 4:  # not a stretch of padding
+            yield window
+
+
+def consumers(corpus: Corpus, clips: Iterable[str]) -> list[dict[str, Any]]:
+    """The runs, tags and checkpoints that took any of the clips in, in the order they did."""
+    entries = {entry.seq: entry for clip in clips for entry in corpus.ledger.consumers(clip)}
+    return [
+        {"by": e.facts["by"], "name": e.facts["name"], "time": e.time}
+        for _, e in sorted(entries.items())
+    ]
+
+
+# --- doing it --------------------------------------------------------------------------------------
+
+
+def read_task(corpus: Corpus) -> Task | None:
+    """What an interrupted call left to do, if one was."""
+    note = corpus.path / NOTE
+    return Task(**json.loads(note.read_text(encoding="utf-8"))) if note.exists() else None
+
+
+def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
+    """Does what is left of a task, each step as if it were the first; returns the number of bytes searched.
+
+    Raises YozoraError when something is left; the note stays then.
+    """
+    corpus.ledger.revoke([*task.digests, *task.clips], task.reason)
+    corpus.remove(task.clips, task.names)
+    for folder in folders(corpus.path / "latents"):
+        remove(folder, set(task.clips))
+    said = {caption for row in corpus.rows() for caption in row.captions}
+    forgotten = {caption_key(caption) for caption in task.captions if caption not in said}
+    for folder in folders(corpus.path / "text"):
+        remove(folder, forgotten)
+    left, searched = search(corpus, task, said, progress)
+    if left:
+        raise YozoraError(
+            f"{len(left)} traces of what was revoked are still in {corpus.path}: {'; '.join(left[:3])}. "
+            "Remove them, and call revoke again."
+        )
+    (corpus.path / NOTE).unlink(missing_ok=True)
+    return searched
+
+
+def folders(parent: Path) -> list[Path]:
+    """The folders in a folder; none when it is not there."""
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def search(
+    corpus: Corpus, task: Task, said: Collection[str], progress: Progress
+) -> tuple[list[str], int]:
+    """What every file of the corpus still holds of a task, a sentence each, and how many bytes were read."""
+    needles = {caption.encode(): "a caption" for caption in task.captions if caption not in said}
+    needles |= {bytes.fromhex(window): "a stretch of a clip's file" for window in task.windows}
+    left = [
+        f"{path} is there"
+        for clip in task.clips
+        if (path := corpus.path / clip_path(clip)).exists()
+    ]
+    files = [
+        path for path in sorted(corpus.path.rglob("*")) if path.is_file() and path.name != NOTE
+    ]
+    size = 0
+    for number, path in enumerate(files):
+        progress("searching", number, len(files))
+        size += path.stat().st_size
+        left += [f"{path} holds {what}" for what in holds(path, needles)]
+    return left, size
+
+
+def holds(file: Path, needles: dict[bytes, str]) -> set[str]:
+    """Which kinds of needles a file holds."""
+    if not needles or not file.stat().st_size:
+        return set()
+    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return {what for needle, what in needles.items() if data.find(needle) >= 0}

@@ -1,0 +1,204 @@
+"""What every command shares: errors in a sentence, the look of options, reports and progress bars."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from yozora.errors import YozoraError
+
+T = TypeVar("T")
+
+
+class Failure(click.ClickException):
+    """An error that the user can mend: one red line on stderr, exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.secho(f"error: {self.message}", fg="red", err=True)
+
+
+class Commands(click.Group):
+    """A group whose commands say what went wrong in a sentence, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a YozoraError and a file that cannot be used become a Failure."""
+        try:
+            return super().invoke(ctx)
+        except YozoraError as error:
+            raise Failure(str(error)) from error
+        except BrokenPipeError:
+            raise  # whoever read a pipe has seen enough, as `head` has; click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise Failure(where) from error
+
+
+# --- what options look like ------------------------------------------------------------------
+
+
+def parsed(parse: Callable[[str], T], form: str) -> Callable[[Any, Any, str | None], T | None]:
+    """A click callback that reads an option with ``parse`` and explains the ``form`` when it fails."""
+
+    def callback(_ctx: click.Context, _option: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not {form}") from error
+
+    return callback
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'112x64' -> (112, 64)."""
+    width, height = (int(part) for part in text.lower().split("x"))
+    if width < 1 or height < 1:
+        raise ValueError(text)
+    return width, height
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """'0.8:1.4' -> (0.8, 1.4), in seconds."""
+    start, end = (float(part) for part in text.split(":"))
+    if not 0 <= start < end < math.inf:
+        raise ValueError(text)
+    return start, end
+
+
+def parse_names(text: str) -> list[str]:
+    """'fall,throw' -> ['fall', 'throw']."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_settings(_ctx: Any, _option: Any, values: Sequence[str]) -> dict[str, str]:
+    """('lr=1e-4', 'config.depth=3') -> {'lr': '1e-4', 'config.depth': '3'}."""
+    settings = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{value!r} is not key=value")
+        settings[key] = text
+    return settings
+
+
+class Finite(click.FloatRange):
+    """A number in a range, and neither infinite nor NaN."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+POSITIVE = Finite(min=0, min_open=True)
+SEED = click.IntRange(0, 2**32 - 1)
+COUNT = click.IntRange(min=1)
+SPLIT = click.Choice(["train", "validation", "heldout"])
+SIZE = parsed(parse_size, "a size such as 112x64")
+SUFFIXES = (".mp4", ".webm", ".gif")
+# What the world and sampling know, said here again so that help need not import them; the tests compare.
+KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")
+SOLVERS = ("euler", "multistep")
+EXISTING = click.Path(exists=True, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+
+
+# --- what people see -------------------------------------------------------------------------
+
+
+def say(message: str) -> None:
+    """Tell people what happened: on stderr, so that stdout holds only reports."""
+    click.echo(message, err=True)
+
+
+def print_json(report: Mapping[str, Any]) -> None:
+    """Print a report for machines."""
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def print_rich(report: Any) -> None:
+    """Print a report for people, one that rich knows how to lay out."""
+    from rich.console import Console
+
+    Console().print(report)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield show(what, done, total): a bar with the time left, on a terminal's stderr only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield show
+
+
+def tracked(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield the items behind a progress bar."""
+    with progress_bar() as show:
+        for done, item in enumerate(items):
+            show(what, done, total)
+            yield item
+
+
+@contextmanager
+def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show a training loop's reports: a live bar on a terminal, else a line every half minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
+    live = console.is_terminal
+    began = said = time.monotonic()
+    clips = 0
+    with Progress(*columns, console=console, disable=not live) as bar:
+        task = bar.add_task("starting", total=1.0, facts="")
+        first = None  # a resumed run does not begin at step 1
+
+        def watch(report: dict[str, Any]) -> None:
+            nonlocal began, clips, first, said
+            now = time.monotonic()
+            if "step" not in report:
+                facts = "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
+                bar.update(task, description=report["phase"], facts=facts)
+                began = now  # the clock of training starts with its first step
+                return
+            first = first or report["step"]
+            clips += report["clips"]
+            elapsed = now - began
+            done = (report["step"] - first + 1) / (report["steps"] - first + 1)
+            if minutes is not None:
+                done = max(done, elapsed / (60 * minutes))
+            left = timedelta(seconds=round(elapsed / done * max(0.0, 1 - done)))
+            facts = (
+                f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
+                f"{clips / max(elapsed, 1e-9):.1f} clips/s  {left} left"
+            )
+            bar.update(task, description="training", completed=done, facts=facts)
+            if "warning" in report:
+                bar.console.print(f"warning: {report['warning']}", style="yellow")
+            if not live and now - said > 30:
+                said = now
+                say(facts)
+
+        yield watch

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from yozora.corpus.catalogue import Corpus
+from yozora.errors import YozoraError
+from yozora.footage.ingest import file_hash, ingest_into
+from yozora.latents.buckets import Shape
+from yozora.latents.encode import buckets, text_folder
+from yozora.latents.store import Shards, TextCache
+from yozora.models.vae import Codec, CodecConfig
+from yozora.revoke import NOTE, revoke
+from yozora.rights.intake import admit_named
+from yozora.video import Clip, write
+from yozora.world.dataset import LICENCE, SOURCE, make
+
+FILM = Shape(5, 32, 48, 8.0)
+ANN, BOB = "Ann Example", "Боб Пример"
+
+
+def film(path: Path, seed: int) -> Path:
+    """Noise in large squares that changes from frame to frame."""
+    frames = np.random.default_rng(seed).integers(0, 256, (12, 4, 6, 3), np.uint8)
+    return write(Clip(frames.repeat(8, 1).repeat(8, 2), 8.0), path)
+
+
+def states(texts: Sequence[str]) -> list[torch.Tensor]:
+    return [torch.full((len(text), 2), float(sum(text.encode()))).half() for text in texts]
+
+
+def codec() -> Codec:
+    torch.manual_seed(0)
+    return Codec(CodecConfig(8, (4, 8, 8), (1, 1, 1), (1, 1, 1))).eval()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """World clips, a film of Ann's and one of Bob's, all encoded, and a run that took them in."""
+    corpus = Corpus.create(tmp_path / "corpus")
+    admit_named(corpus.ledger, corpus.policy, SOURCE, LICENCE)
+    corpus.add(make(i, size=(48, 32), frames=5) for i in range(3))
+    for seed, (name, holder, words) in enumerate([
+        ("ann.mp4", ANN, "a tram crosses an old bridge in the rain"),
+        ("bob.mp4", BOB, "a heron waits at the edge of a pond"),
+    ]):  # fmt: skip
+        path = film(tmp_path / name, seed)
+        path.with_suffix(".txt").write_text(words, encoding="utf-8")
+        ingest_into(
+            corpus, [path], licence="CC-BY-4.0", holder=holder, size=(48, 32), seconds=5 / 8, split="train"
+        )  # fmt: skip
+    buckets(corpus, codec(), "codec", [FILM], "train")
+    cache = TextCache(text_folder(corpus, "toy"))
+    cache.fill([c for row in corpus.rows() for c in row.captions], states, lambda *_: None)
+    ids = [row.id for row in corpus.rows()]
+    corpus.consumed("run", "runs/first", ids)
+    corpus.consumed("checkpoint", "runs/world", [r.id for r in corpus.rows(kind="world")])
+    return corpus
+
+
+def everything(corpus: Corpus) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(corpus.path.rglob("*")) if path.is_file())
+
+
+def traces(corpus: Corpus, holder: str) -> list[bytes]:
+    """What must not be found any more: words, the holder, half of each clip's file, and its latents."""
+    rows = [row for row in corpus.rows() if row.holder == holder]
+    assert len(rows) == 3
+    (folder,) = (corpus.path / "latents").iterdir()
+    latents = Shards(folder)
+    files = [(corpus.path / row.path).read_bytes() for row in rows]
+    return [
+        holder.encode(),
+        *(caption.encode() for row in rows for caption in row.captions),
+        *(data[len(data) // 2 : len(data) // 2 + 64] for data in files),
+        *(latents.tensor(row.id, "latents").view(torch.int16).numpy().tobytes()[:64] for row in rows),
+        *(s.numpy().tobytes() for row in rows for s in states(row.captions)),
+    ]  # fmt: skip
+
+
+def kept(corpus: Corpus) -> dict[str, tuple[str, bytes]]:
+    """What must stay of the others: their captions and latents."""
+    (folder,) = (corpus.path / "latents").iterdir()
+    latents, texts = Shards(folder), TextCache(text_folder(corpus, "toy"))
+    found = {}
+    for row in corpus.rows():
+        if row.holder != ANN:
+            corpus.read(row)
+            assert all(torch.equal(texts.states(c), states([c])[0]) for c in row.captions)
+            data = latents.tensor(row.id, "latents").view(torch.int16).numpy().tobytes()
+            found[row.id] = (row.captions[0], data)
+    return found
+
+
+def test_nothing_is_left_of_a_holder_and_all_of_the_others(corpus: Corpus) -> None:
+    gone, stays = traces(corpus, ANN), kept(corpus)
+    before = everything(corpus)
+    assert all(trace in before for trace in gone)
+    clips = [row.id for row in corpus.rows() if row.holder == ANN]
+
+    planned = revoke(corpus, holders=["ann  EXAMPLE"], dry_run=True)
+    assert everything(corpus) == before
+    report = revoke(corpus, holders=["ann  EXAMPLE"])
+    assert sorted(report.clips) == sorted(clips) == sorted(planned.clips)
+    assert [one["name"] for one in report.consumers] == ["runs/first"]
+    assert report.searched > 0
+
+    after = everything(corpus)
+    assert [trace for trace in gone if trace in after] == []
+    assert kept(corpus) == stays
+    assert not (corpus.path / NOTE).exists()
+    assert corpus.ledger.verify() == []
+    assert corpus.ledger.standing(clips)["revoked"] == clips
+    assert corpus.cleared(stays)["clips"] == len(stays)
+
+
+def test_a_file_taken_back_cannot_come_again(corpus: Corpus, tmp_path: Path) -> None:
+    rows = len(corpus.rows())
+    revoke(corpus, sources=[file_hash(tmp_path / "bob.mp4")], reason="takedown")
+    report = ingest_into(
+        corpus, [tmp_path / "bob.mp4"], licence="CC-BY-4.0", size=(48, 32), seconds=5 / 8
+    )
+    assert "taken back" in report.refused[0][1]
+    other = tmp_path / "copy.mp4"  # the same pictures in another file
+    other.write_bytes((tmp_path / "bob.mp4").read_bytes() + b"\0\0\0\x08free")
+    report = ingest_into(corpus, [other], licence="CC-BY-4.0", size=(48, 32), seconds=5 / 8)
+    assert len(corpus.rows()) == rows - 3
+    assert any("taken back" in drop["reason"] for drop in corpus.drops())
+
+
+def test_one_clip_is_taken_back_by_the_beginning_of_its_id(corpus: Corpus) -> None:
+    clip = corpus.rows(kind="footage")[0]
+    assert revoke(corpus, clips=[clip.id[:12]]).clips == [clip.id]
+    assert clip.id not in {row.id for row in corpus.rows()}
+    assert len(corpus.rows()) == 8
+
+
+@pytest.mark.parametrize(
+    "asked", [{"holders": ["Eve"]}, {"sources": ["x.mp4"]}, {"clips": ["zz"]}, {}]
+)
+def test_what_is_not_known_is_said_and_changes_nothing(
+    corpus: Corpus, asked: dict[str, list[str]]
+) -> None:
+    before = everything(corpus)
+    with pytest.raises(YozoraError, match=r"knows of no|Nothing is to be taken back"):
+        revoke(corpus, **asked)  # type: ignore[arg-type]
+    with pytest.raises(YozoraError, match="no reason"):
+        revoke(corpus, reason="whim", **asked)  # type: ignore[arg-type]
+    assert everything(corpus) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from yozora import revoke
+from yozora.corpus.catalogue import Corpus
+from yozora.rights.ledger import Ledger
+
+def killing(name, owner):
+    original = getattr(owner, name)
+    def killed(*a, **k):
+        if after:
+            original(*a, **k)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, killed)
+
+step, after = sys.argv[2], sys.argv[3] == "after"
+killing(step, {"revoke": Ledger, "remove": Corpus}.get(step, revoke))
+revoke.revoke(Corpus.open(sys.argv[1]), holders=["Ann Example"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "when"),
+    [("revoke", "before"), ("revoke", "after"), ("remove", "after"), ("search", "before")],
+)
+def test_killed_at_any_step_it_finishes_when_called_again(
+    corpus: Corpus, step: str, when: str
+) -> None:
+    gone, stays = traces(corpus, ANN), kept(corpus)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(corpus.path), step, when], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (corpus.path / NOTE).exists()
+    report = revoke(corpus)
+    assert len(report.clips) == 3
+    after = everything(corpus)
+    assert [trace for trace in gone if trace in after] == []
+    assert kept(corpus) == stays
+
+
+def test_what_is_left_is_found(corpus: Corpus) -> None:
+    (corpus.path / "notes.txt").write_text("there was: a tram crosses an old bridge in the rain")
+    with pytest.raises(YozoraError, match=r"notes\.txt holds a caption"):
+        revoke(corpus, holders=[ANN])
+    (corpus.path / "notes.txt").unlink()
+    assert revoke(corpus).searched > 0
