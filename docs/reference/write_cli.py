@@ -16,7 +16,7 @@ WIDTH = 96
 INTRODUCTION = """\
 # The command line
 
-<!-- written by docs/reference/write_cli.py: change the help texts in src/yozora/cli.py instead -->
+<!-- written by docs/reference/write_cli.py: change the help texts in src/yozora/cli*.py instead -->
 
 Reports go to standard output, everything else to standard error. `--json` makes a report readable for
 machines. The exit status is 0 when the command did what it was asked, 1 when it could not (with one line that
