@@ -171,3 +171,30 @@ def test_captions_come_from_the_best_source_there_is() -> None:
 def test_names_of_any_script_become_words() -> None:
     assert words("夜空_星") == "夜空 星"
     assert words("Ночной-город.2024") == "ночной город"
+
+
+def test_webvtt_may_leave_out_the_hours() -> None:
+    text = "WEBVTT\n\n00:01.500 --> 00:02.000\nA red ball\n\n1:00:00.000 --> 1:00:01.000\nrests."
+    first, second = parse_srt(text)
+    assert (first.start, first.end, first.text) == (1.5, 2.0, "A red ball")
+    assert (second.start, second.text) == (3600.0, "rests.")
+
+
+SAID = st.builds(
+    Sidecar,
+    captions=st.lists(WORDS, max_size=2).map(tuple),
+    licence=st.sampled_from(["", "MIT"]),
+    holder=st.sampled_from(["", "Ann", "Bob"]),
+    country=st.sampled_from(["", "PT"]),
+    origin=st.sampled_from(["sidecar", "manifest"]),
+)
+
+
+@quick
+@given(SAID, SAID)
+def test_one_speaks_where_the_other_is_silent(one: Sidecar, other: Sidecar) -> None:
+    both = one.or_else(other)
+    for name in ("licence", "holder", "country"):
+        assert getattr(both, name) == (getattr(one, name) or getattr(other, name))
+    speaks = one if one.captions else other
+    assert (both.captions, both.origin) == (speaks.captions, speaks.origin)

@@ -8,6 +8,7 @@ from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.rights.intake import admit, admit_named, declared_alone, named_source
 from yozora.rights.ledger import Ledger
+from yozora.rights.policy import Evidence
 from yozora.rights.policy_file import load_policy
 from yozora.rights.signals.read import KINDS, read_signals
 
@@ -29,7 +30,7 @@ def test_what_is_known_already_is_not_entered_again(ledger: Ledger, tmp_path: Pa
 
     def take(licence: str) -> int:
         signals = read_signals(path, licence=licence)
-        admit(ledger, load_policy(), digest, signals, licence=licence, holder="Ann")
+        admit(ledger, load_policy(), Evidence(digest, signals), licence=licence, holder="Ann")
         return ledger.head().entries
 
     assert take("CC-BY-4.0") == 2
@@ -44,12 +45,12 @@ def test_a_refusal_is_entered_too_and_stays(ledger: Ledger, tmp_path: Path) -> N
     (tmp_path / "film.mp4.headers").write_text("HTTP/1.1 200 OK\nX-Robots-Tag: noai\n\n")
     digest = content_hash(path)
     signals = read_signals(path, licence="CC0-1.0")
-    decision = admit(ledger, load_policy(), digest, signals, licence="CC0-1.0")
+    decision = admit(ledger, load_policy(), Evidence(digest, signals), licence="CC0-1.0")
     assert not decision.allowed
     assert ledger.standing([digest])["refused"] == [digest]
     ledger.revoke([digest], "takedown")
     with pytest.raises(YozoraError, match="taken back"):
-        admit(ledger, load_policy(), digest, signals, licence="CC0-1.0")
+        admit(ledger, load_policy(), Evidence(digest, signals), licence="CC0-1.0")
 
 
 def test_what_is_no_file_is_decided_by_its_licence(ledger: Ledger) -> None:

@@ -17,11 +17,12 @@ def captions_of(
 ) -> tuple[tuple[str, ...], str]:
     """Captions for the seconds [start, end) of a file, longest first, and where they come from.
 
-    Subtitles shown in that time, together with a sidecar's captions; else the container's tags; else the file's name.
+    Subtitles shown in that time, together with the captions of a sidecar, manifest or item; else the container's tags;
+    else the file's name.
     """
     spoken = sidecar.spoken(start, end)
     if spoken or sidecar.captions:
-        return ordered([*sidecar.captions, spoken]), "sidecar"
+        return ordered([*sidecar.captions, spoken]), sidecar.origin
     tagged = ordered([tidy(tags.get(name, "")) for name in TAGS])
     if tagged:
         return tagged, "tags"

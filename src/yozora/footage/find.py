@@ -7,24 +7,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yozora.errors import YozoraError
+from yozora.footage.item import read_item
+from yozora.footage.manifest import MANIFESTS, read_manifest
+from yozora.footage.sidecar import Sidecar
+
 VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts m2ts mts flv ogv ogg wmv 3gp y4m mjpeg gif"
 STILLS = "png jpg jpeg webp bmp tif tiff"
 MEDIA = {f".{suffix}" for suffix in f"{VIDEOS} {STILLS}".split()}
 
-SIDECARS = {".json", ".srt", ".txt"}
+SIDECARS = {".json", ".srt", ".vtt", ".txt", ".xml"}
 
 
 @dataclass
 class Found:
-    """files, in order; paths that lead nowhere, with the reason; how many other files were passed over."""
+    """files, in order; what manifests and items say of them; paths that lead nowhere, with the reason; how many other
+    files were passed over."""
 
     files: list[Path] = field(default_factory=list)
+    said: dict[Path, Sidecar] = field(default_factory=dict)
     refused: list[tuple[Path, str]] = field(default_factory=list)
     ignored: int = 0
 
 
 def find(paths: Iterable[str | Path]) -> Found:
-    """The media files in `paths`: a file as it is, a folder with all below it, sorted by name.
+    """The media files in `paths`: a file as it is, a folder with all below it, sorted by name, a manifest's rows.
 
     In folders only files named like media count, and hidden ones are passed over; sidecars are passed over
     everywhere, so that `FOLDER/*` means what FOLDER does. Links are followed, each file and folder once, so that a
@@ -37,6 +44,8 @@ def find(paths: Iterable[str | Path]) -> Found:
             walk(path, found, seen)
         elif not path.exists():
             found.refused.append((path, "There is no such file or folder."))
+        elif path.suffix.lower() in MANIFESTS:
+            listed(path, found, seen)
         elif path.suffix.lower() in SIDECARS:
             found.ignored += 1
         else:
@@ -53,15 +62,33 @@ def walk(folder: Path, found: Found, seen: set[str]) -> None:
     except OSError as error:
         found.refused.append((folder, f"The folder cannot be read: {error.strerror}."))
         return
+    item = read_item(folder)
     for entry in entries:
         if entry.name.startswith("."):
             continue
+        if item is not None:
+            found.said[entry] = item
         if entry.is_dir():
             walk(entry, found, seen)
         elif entry.suffix.lower() in MEDIA:
             take(entry, found, seen)
         else:
             found.ignored += 1
+
+
+def listed(manifest: Path, found: Found, seen: set[str]) -> None:
+    """Add the files of a manifest, and what it says of them."""
+    try:
+        items = read_manifest(manifest)
+    except YozoraError as error:
+        found.refused.append((manifest, str(error)))
+        return
+    for file, said in items:
+        if file.is_file():
+            take(file, found, seen)
+            found.said[file] = said
+        else:
+            found.refused.append((file, f"{manifest} names it, and there is no such file."))
 
 
 def take(file: Path, found: Found, seen: set[str]) -> None:

@@ -19,16 +19,17 @@ from yozora.footage.caption import captions_of
 from yozora.footage.find import find
 from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.windows import clip_length, windows
-from yozora.rights.consent import Consent
+from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
-from yozora.rights.policy import Policy
+from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
 from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe, stream
 
 SPLITS = ("train", "validation", "heldout")
 NANO = (112, 64)
+FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
 
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
 
@@ -127,7 +128,8 @@ def ingest_into(
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                yield from clips(path, settings, policy, ledger)
+                said = found.said.get(path, Sidecar())
+                yield from clips(path, said, settings, policy, ledger)
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
@@ -186,10 +188,10 @@ def make_settings(
 
 
 def clips(
-    path: Path, settings: Settings, policy: Policy, ledger: Ledger
+    path: Path, said: Sidecar, settings: Settings, policy: Policy, ledger: Ledger
 ) -> Iterator[tuple[Clip, Record]]:
     """The clips of one file with their records. Raises YozoraError where it cannot go on."""
-    sidecar = read_sidecar(path)
+    sidecar = said.or_else(read_sidecar(path))
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
             f"{path}: its sidecar's split '{sidecar.split}' is none of {', '.join(SPLITS)}."
@@ -199,6 +201,7 @@ def clips(
     info = probe(path)
     split = settings.split or sidecar.split or split_of(digest)
     content = list(content_rect(info, settings.size))
+    facts = {name: value for name in FACTS if (value := readable(getattr(sidecar, name)))}
     pictures = stream(path, fps=settings.fps, size=settings.size)
     for first, frames in windows(pictures, settings.frames, settings.stride):
         start, end = first / settings.fps, (first + len(frames)) / settings.fps
@@ -210,7 +213,7 @@ def clips(
             holder=readable(sidecar.holder or settings.holder),
             url=readable(sidecar.url or settings.url),
             split=split,
-            labels={"content": content, "start": start, "file": digest, "caption": origin},
+            labels={"content": content, "start": start, "file": digest, "caption": origin, **facts},
         )
         yield Clip(np.stack(frames), settings.fps), record
 
@@ -227,18 +230,34 @@ def licence_of(
         licence = check_licence(declared) if declared else ""
     except YozoraError as error:
         raise YozoraError(f"{path}: {error}") from None
+    terms = file_hash(Path(sidecar.terms)) if sidecar.terms else ""
+    if sidecar.domain == "gameplay" and not terms:
+        raise YozoraError(
+            f"{path} is a recording of a game, and its publisher decides what may be done with it: put the publisher's "
+            "policy on file, and name it as its 'terms'."
+        )
     url = readable(sidecar.url or settings.url)
+    evidence = Evidence(
+        digest,
+        read_signals(path, licence=licence, url=url),
+        read_consent(sidecar.consent) if sidecar.consent else settings.consent,
+        sidecar.country,
+    )
     decision = admit(
         ledger,
         policy,
-        digest,
-        read_signals(path, licence=licence, url=url),
+        evidence,
         holder=readable(sidecar.holder or settings.holder),
         licence=licence,
         url=url,
         path=shown(path),
-        consent=settings.consent,
+        terms=terms,
     )
+    if decision.rule == "licence.missing":
+        raise YozoraError(
+            f"{path}: No licence is given: name one with --licence, in a sidecar or a manifest, or give the holder's "
+            "--consent."
+        )
     if not decision.allowed:
         raise YozoraError(f"{path} is refused by the rule {decision.rule}: {decision.why}")
     return licence or " AND ".join(decision.licences) or "LicenseRef-consent"

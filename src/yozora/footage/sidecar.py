@@ -1,21 +1,22 @@
 """What lies beside a file and speaks of it: captions, subtitles, rights.
 
-For clip.mp4 these are clip.mp4.json or clip.json, .srt and .txt alike. A JSON sidecar is a string, a list of
-strings, or an object with any of caption, captions, licence (or license), holder, url and split.
+For clip.mp4 these are clip.mp4.json or clip.json, .srt, .vtt and .txt alike. A JSON sidecar is a string, a list of
+strings, or an object with any of caption, captions, licence (or license), holder, url, split, country, language,
+domain, consent and terms; the last two are files beside it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from yozora.errors import YozoraError
 
 MAX_BYTES = 2**22  # of a sidecar; a feature film's subtitles are 100 KB
-TIME = r"(\d+):(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
+TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 CUE_TIMES = re.compile(TIME + r"\s*-->\s*" + TIME)
 MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
@@ -31,7 +32,11 @@ class Cue:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What the sidecars of one file say; an empty string where they say nothing."""
+    """What is said of one file; an empty string where nothing is. origin: by what, a sidecar, a manifest or an item.
+
+    country: ISO 3166 code. domain: what kind of footage it is, such as "gameplay". consent: the path of the holder's
+    consent record. terms: that of the archived terms it may be used by.
+    """
 
     captions: tuple[str, ...] = ()
     cues: tuple[Cue, ...] = ()
@@ -39,6 +44,23 @@ class Sidecar:
     holder: str = ""
     url: str = ""
     split: str = ""
+    country: str = ""
+    language: str = ""
+    domain: str = ""
+    consent: str = ""
+    terms: str = ""
+    origin: str = "sidecar"
+
+    def or_else(self, other: Sidecar) -> Sidecar:
+        """What this says, and where it says nothing, what the other does; words come from one of both."""
+        speaks = self if self.captions or self.cues else other
+        words = {"captions": speaks.captions, "cues": speaks.cues, "origin": speaks.origin}
+        facts = {
+            field.name: getattr(self, field.name) or getattr(other, field.name)
+            for field in fields(self)
+            if field.name not in words
+        }
+        return Sidecar(**words, **facts)
 
     def spoken(self, start: float, end: float) -> str:
         """The subtitles shown at any time in [start, end), in order."""
@@ -53,8 +75,9 @@ def read_sidecar(path: Path) -> Sidecar:
         found = parse_json(text_of(file), file)
     if not found.captions and (file := beside(path, ".txt")):
         found = replace(found, captions=lines(text_of(file)))
-    if file := beside(path, ".srt"):
-        found = replace(found, cues=parse_srt(text_of(file)))
+    for suffix in (".vtt", ".srt"):
+        if file := beside(path, suffix):
+            found = replace(found, cues=parse_srt(text_of(file)))
     return found
 
 
@@ -89,7 +112,7 @@ def tidy(text: str) -> str:
 
 
 def parse_srt(text: str) -> tuple[Cue, ...]:
-    """The cues of a SubRip file; what is no cue is passed over."""
+    """The cues of a SubRip or WebVTT file; what is no cue is passed over."""
     cues = []
     for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
         times = CUE_TIMES.search(block)
@@ -103,8 +126,8 @@ def parse_srt(text: str) -> tuple[Cue, ...]:
 
 
 def seconds(parts: tuple[str, ...]) -> float:
-    """('0', '01', '02', '500') -> 62.5."""
-    hours, minutes, whole = (int(part) for part in parts[:3])
+    """('0', '01', '02', '500') -> 62.5; WebVTT may leave out the hours."""
+    hours, minutes, whole = (int(part or 0) for part in parts[:3])
     return hours * 3600 + minutes * 60 + whole + float("0." + parts[3])
 
 
@@ -126,6 +149,13 @@ def parse_json(text: str, file: Path) -> Sidecar:
         holder=string(value, "holder", file),
         url=string(value, "url", file),
         split=string(value, "split", file),
+        country=string(value, "country", file),
+        language=string(value, "language", file),
+        domain=string(value, "domain", file),
+        **{
+            name: str(file.parent / path) if (path := string(value, name, file)) else ""
+            for name in ("consent", "terms")
+        },
     )
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
-from collections.abc import Sequence
 
 from yozora.errors import YozoraError
 from yozora.rights import record
-from yozora.rights.consent import Consent
 from yozora.rights.ledger import Ledger
 from yozora.rights.policy import Decision, Evidence, Policy, decide
 from yozora.rights.signals import declared
@@ -20,33 +18,35 @@ from yozora.rights.signals.signal import Says, Signal, signal
 def admit(
     ledger: Ledger,
     policy: Policy,
-    digest: str,
-    signals: Sequence[Signal],
+    evidence: Evidence,
     *,
     holder: str = "",
     licence: str = "",
     url: str = "",
     path: str = "",
-    consent: Consent | None = None,
+    terms: str = "",
 ) -> Decision:
     """The policy's decision on a source, which the ledger knows when this returns.
 
-    digest: SHA-256 of the file, or `named_source`. Nothing is entered when it would be what the ledger says already.
-    Raises YozoraError when the source was revoked, or the ledger cannot be written.
+    terms: SHA-256 of the archived terms. Nothing is entered when it would be what the ledger says already. Raises
+    YozoraError when the source was revoked, or the ledger cannot be written.
     """
-    decision = decide(policy, Evidence(digest, tuple(signals), consent))
+    decision, consent = decide(policy, evidence), evidence.consent
     source = record.source(
-        digest,
+        evidence.source,
         by=whoever(),
-        signals=signals,
+        signals=evidence.signals,
         holder=holder or (consent.holder if consent else ""),
         licence=licence,
         url=url,
         path=path,
+        terms=terms,
         consent=consent,
+        people=evidence.people,
+        third_party=evidence.third_party,
     )
-    entries = (source, record.decided(digest, decision))
-    known = {entry.kind: (entry.facts, entry.payload) for entry in ledger.about(digest)}
+    entries = (source, record.decided(evidence.source, decision))
+    known = {entry.kind: (entry.facts, entry.payload) for entry in ledger.about(evidence.source)}
     news = [
         one
         for one in entries
@@ -79,9 +79,8 @@ def admit_named(ledger: Ledger, policy: Policy, name: str, licence: str) -> None
 
     Raises YozoraError when the policy refuses it.
     """
-    decision = admit(
-        ledger, policy, named_source(name), declared_alone(licence), licence=licence, path=name
-    )
+    evidence = Evidence(named_source(name), declared_alone(licence))
+    decision = admit(ledger, policy, evidence, licence=licence, path=name)
     if not decision.allowed:
         raise YozoraError(f"The policy refuses '{name}': {decision.why}")
 
