@@ -77,9 +77,9 @@ def run(command: str) -> None:
     command = re.sub(r"\s+#.*", "", command)
     if any(re.fullmatch(pattern, command) for pattern in ELSEWHERE):
         return
-    command, _, file = command.partition(" > ")
-    words = shlex.split(small(command))
-    if words[0] == "yozora":
+    if command.startswith("yozora "):
+        command, _, file = command.partition(" > ")
+        words = shlex.split(small(command))
         result = CliRunner().invoke(main, words[1:])
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
         if file:

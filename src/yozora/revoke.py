@@ -113,11 +113,10 @@ def of_holder(corpus: Corpus, holder: str) -> list[str]:
 
 def of_source(corpus: Corpus, name: str) -> list[str]:
     """The sources of this path, address or hash."""
-    rows = corpus.rows()
-    known = [source_digest(r) for r in rows if name in (r.source, r.url, source_digest(r))]
-    if not known and SHA256.fullmatch(name) and corpus.ledger.about(name):
-        known = [name]
-    return found(list(dict.fromkeys(known)), f"source '{name}'", corpus)
+    known = corpus.ledger.sources_called(name) if name else []
+    if SHA256.fullmatch(name) and corpus.ledger.about(name):
+        known.append(name)
+    return found(known, f"source '{name}'", corpus)
 
 
 def of_clip(corpus: Corpus, start: str) -> str:

@@ -222,6 +222,14 @@ class Ledger:
         question = "SELECT DISTINCT subject FROM entries JOIN holders USING (seq) WHERE holder = ? ORDER BY subject"
         return self._hashes(question, plain(holder))
 
+    def sources_called(self, name: str) -> list[str]:
+        """The sources whose path or address this is, by their hashes. Reads all payloads: seconds at a million."""
+        question = (
+            "SELECT DISTINCT subject FROM entries JOIN payloads USING (seq) WHERE kind = 'source' AND "
+            "? IN (json_extract(data, '$.path'), json_extract(data, '$.url')) ORDER BY subject"
+        )
+        return self._hashes(question, name)
+
     def clips_of(self, source: str) -> list[str]:
         """The clips that were cut from a source, by their hashes. Raises YozoraError when the hash is none."""
         question = "SELECT DISTINCT subject FROM entries WHERE parent = ? AND kind = 'clip' ORDER BY subject"
