@@ -11,6 +11,7 @@ from rich.console import Console
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.report import check, sheet, show
 from yozora.errors import YozoraError
+from yozora.rights.intake import admit_named
 from yozora.video import Clip, Record, read_image
 
 
@@ -32,6 +33,9 @@ def test_check_counts_buckets_splits_sources_and_licences(tmp_path: Path) -> Non
     add(corpus, 3)
     add(corpus, 2, split="validation", source="b.mp4")
     add(corpus, 1, frames=9, split="heldout")
+    assert any("6 clips may not be trained on" in problem for problem in check(corpus).problems)
+    for source in ("a.mp4", "b.mp4"):
+        admit_named(corpus.ledger, corpus.policy, source, "MIT")
     found = check(corpus).to_json()
     assert json.loads(json.dumps(found)) == found
     assert found["clips"] == 6
@@ -43,7 +47,7 @@ def test_check_counts_buckets_splits_sources_and_licences(tmp_path: Path) -> Non
     ]
     assert found["splits"] == {"train": 3, "validation": 2, "heldout": 1}
     assert found["sources"] == {"a.mp4": 4, "b.mp4": 2}
-    assert found["licences"] == {"MIT": 6}
+    assert (found["licences"], found["rights"]) == ({"MIT": 6}, {"allowed": 6})
     assert found["problems"] == []
 
 

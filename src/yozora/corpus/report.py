@@ -33,7 +33,8 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Check:
-    """Counts over a corpus. splits, kinds, sources and licences map a name to a number of clips."""
+    """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips; rights say what
+    training may do with them."""
 
     path: str
     clips: int
@@ -43,6 +44,7 @@ class Check:
     kinds: dict[str, int]
     sources: dict[str, int]
     licences: dict[str, int]
+    rights: dict[str, int]
     drops: list[dict[str, str]]
     missing: list[str]
     problems: list[str]
@@ -65,6 +67,7 @@ class Check:
             counts("kind", self.kinds),
             counts("source", self.sources),
             counts("licence", self.licences),
+            counts("rights", self.rights),
         ]
         if self.drops:
             table = Table("dropped", "why")
@@ -90,6 +93,8 @@ def check(corpus: Corpus) -> Check:
     drops = corpus.drops()
     missing = [row.path for row in rows if not (corpus.path / row.path).exists()]
     splits = Counter(row.split for row in rows)
+    standing = corpus.ledger.standing((row.id for row in rows), corpus.policy.use)
+    rights = {name: len(clips) for name, clips in standing.items() if clips}
     return Check(
         path=str(corpus.path),
         clips=len(rows),
@@ -99,9 +104,10 @@ def check(corpus: Corpus) -> Check:
         kinds=dict(Counter(row.kind for row in rows).most_common()),
         sources=dict(Counter(origin(row) for row in rows).most_common()),
         licences=dict(Counter(row.licence for row in rows).most_common()),
+        rights=rights,
         drops=drops,
         missing=missing,
-        problems=problems(rows, drops, missing),
+        problems=problems(rows, drops, missing, rights),
     )
 
 
@@ -121,7 +127,10 @@ def bucket_counts(rows: Sequence[Row]) -> list[Bucket]:
 
 
 def problems(
-    rows: Sequence[Row], drops: Sequence[dict[str, str]], missing: Sequence[str]
+    rows: Sequence[Row],
+    drops: Sequence[dict[str, str]],
+    missing: Sequence[str],
+    rights: dict[str, int],
 ) -> list[str]:
     """A sentence for each thing that leaves training without batches."""
     said = []
@@ -134,6 +143,10 @@ def problems(
         said.append("All training clips are stills, so video training has 0 batches.")
     if rows and not any(row.split == "validation" for row in rows):
         said.append("No clip is in the split 'validation', so a run has no validation loss.")
+    if unfit := len(rows) - rights.get("allowed", 0):
+        said.append(
+            f"{unfit} clips may not be trained on, so training refuses the corpus: `yozora rights audit` says more."
+        )
     if missing:
         said.append(
             f"{len(missing)} clips have lost their file, {missing[0]} first: add them again."
