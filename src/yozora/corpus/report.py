@@ -33,8 +33,10 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Check:
-    """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips; rights say what
-    training may do with them."""
+    """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips.
+
+    rights: what training may do with them, as in `Ledger.standing`.
+    """
 
     path: str
     clips: int
