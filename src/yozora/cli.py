@@ -285,6 +285,64 @@ def show_corpus(
             click.echo(f"  {caption}")
 
 
+@corpus_group.command("tag")
+@click.argument("directory", type=FOLDER, metavar="DIR")
+@click.argument("name", required=False)
+@as_json
+def tag_corpus(directory: Path, name: str | None, as_json: bool) -> None:
+    """Give the corpus's present state a NAME; without one, list the tags.
+
+    DIR@NAME is that state wherever a corpus is read, as in `train --corpus DIR@NAME`. Clips that are taken
+    back take the tags with them.
+    """
+    from yozora.corpus.catalogue import Corpus
+
+    corpus = Corpus.open(directory)
+    if name is not None:
+        corpus.give_tag(name)
+    if as_json:
+        print_json({"tags": corpus.tags()})
+    else:
+        click.echo("\n".join(corpus.tags())) if name is None else say(f"{directory}@{name}")
+
+
+@corpus_group.command("diff")
+@click.argument("before", type=FOLDER, metavar="DIR[@TAG]")
+@click.argument("after", type=FOLDER, metavar="DIR[@TAG]")
+@as_json
+def diff_corpora(before: Path, after: Path, as_json: bool) -> None:
+    """Say which clips were added, removed, or said anew from one corpus or tag to another."""
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.diff import diff
+
+    found = diff(Corpus.open(before), Corpus.open(after))
+    print_json(found.to_json()) if as_json else print_rich(found)
+
+
+@corpus_group.command("export")
+@click.argument("directory", type=FOLDER, metavar="DIR[@TAG]")
+@click.option(
+    "--out", type=FOLDER, required=True, help="A new folder for the clips and their list."
+)
+@click.option("--split", type=SPLIT, help="Only clips of this split.")
+@click.option("--kind", type=click.Choice(["world", "footage"]), help="Only clips of this kind.")
+@as_json
+def export_corpus(
+    directory: Path, out: Path, split: str | None, kind: str | None, as_json: bool
+) -> None:
+    """Write the clips as files, with a list that other tools and `ingest` can read, and their rights manifest."""
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.export import export
+
+    with progress_bar() as bar:
+        clips = export(
+            Corpus.open(directory), out, split=split, kind=kind, progress=partial(bar, "copying")
+        )
+    print_json({"out": str(out), "clips": clips}) if as_json else say(
+        f"wrote {clips} clips to {out}"
+    )
+
+
 def clip_facts(row: Row) -> dict[str, Any]:
     """A row for machines: its columns, with the labels as JSON."""
     facts = dataclasses.asdict(row)

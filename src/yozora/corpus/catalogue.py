@@ -68,10 +68,13 @@ class Added:
 
 
 class Corpus:
-    """A collection of clips with captions and rights. `Corpus.create(dir)` or `Corpus.open(dir)`."""
+    """A collection of clips with captions and rights. `Corpus.create(dir)` or `Corpus.open(dir)`.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    tag: the catalogue as it was when it was tagged so, for reading only; empty for what it is now.
+    """
+
+    def __init__(self, path: Path, tag: str = "") -> None:
+        self.path, self.tag = path, tag
 
     @classmethod
     def create(cls, directory: str | Path) -> Corpus:
@@ -84,13 +87,22 @@ class Corpus:
 
     @classmethod
     def open(cls, directory: str | Path) -> Corpus:
-        """An existing corpus. Raises YozoraError when there is none."""
-        path = Path(directory)
+        """An existing corpus: DIR, or DIR@TAG for the state that was tagged so.
+
+        Raises YozoraError when there is none.
+        """
+        base, _, name = str(directory).rpartition("@")
+        tagged = bool(base) and (Path(base) / "catalogue.lance").is_dir()
+        path, tag = (Path(base), name) if tagged else (Path(directory), "")
         if not (path / "catalogue.lance").is_dir():
             raise YozoraError(
                 f"{path} is no corpus: `yozora ingest` and `yozora world render --corpus` make one."
             )
-        return cls(path)
+        corpus = cls(path, tag)
+        if tag and tag not in corpus.tags():
+            known = ", ".join(corpus.tags()) or "none"
+            raise YozoraError(f"{path} has no tag '{tag}'; its tags are {known}.")
+        return corpus
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -115,6 +127,10 @@ class Corpus:
         columns = self._dataset().to_table(columns=["id", "split", "captions"]).to_pylist()
         lines = sorted({json.dumps(row, sort_keys=True) for row in columns})
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def tags(self) -> list[str]:
+        """The names that states of the catalogue were given, in alphabetical order."""
+        return sorted(lance.dataset(self._catalogue).tags.list())
 
     def drops(self) -> list[dict[str, str]]:
         """What is refused, {"source", "reason"} each: the last word on each source counts."""
@@ -206,6 +222,19 @@ class Corpus:
         if count.total():
             self._compact()
         return Added(count["added"], done - count.total(), count["updated"])
+
+    def give_tag(self, name: str) -> None:
+        """Names the catalogue's present state, which can be opened as DIR@NAME from now on; the ledger is told.
+
+        Raises YozoraError when the name is taken, or is none that a file could have.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise YozoraError(f"'{name}' cannot be a tag: use letters, digits, '.', '_' and '-'.")
+        if name in self.tags():
+            raise YozoraError(f"{self.path} has a tag '{name}' already: choose another name.")
+        dataset = self._dataset()
+        dataset.tags.create(name, dataset.version)
+        self.consumed("tag", name, [row.id for row in self.rows()])
 
     def drop(self, source: str | Path, reason: str) -> None:
         """Note that a source was refused, and why; an empty reason takes that back."""
@@ -336,7 +365,7 @@ class Corpus:
 
     def _dataset(self) -> Any:
         try:
-            return lance.dataset(self._catalogue)
+            return lance.dataset(self._catalogue, version=self.tag or None)
         except (OSError, ValueError) as error:
             raise YozoraError(f"{self.path} has no readable catalogue: {error}.") from error
 
