@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from yozora.errors import YozoraError
-from yozora.footage.sidecar import Sidecar, tidy
+from yozora.footage.sidecar import Sidecar, neighbour, tidy
 
 MANIFESTS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
 # What a column may be called, the first name being ours.
@@ -97,12 +98,10 @@ def item(folder: Path, row: Mapping[str, Any], manifest: Path, number: int) -> I
     spoken = captions if isinstance(captions, list) else [captions]
     title, description, tags = (as_text(row.get(n)) for n in ("title", "description", "tags"))
     told = [*map(as_text, spoken), description, title, tags]
-    return local(folder, where, manifest, number), Sidecar(
-        captions=tuple(dict.fromkeys(filter(None, told))),
-        origin="manifest",
-        **{name: as_text(row.get(name)) for name in SAID},
-        **{name: str(folder / file) if (file := as_text(row.get(name))) else "" for name in FILES},
-    )
+    facts: dict[str, Any] = {name: as_text(row.get(name)) for name in SAID}
+    facts |= {name: neighbour(manifest, as_text(row.get(name))) for name in FILES}
+    said = Sidecar(captions=tuple(dict.fromkeys(filter(None, told))), origin="manifest")
+    return local(folder, where, manifest, number), replace(said, **facts)
 
 
 def as_text(value: Any) -> str:

@@ -54,13 +54,12 @@ class Sidecar:
     def or_else(self, other: Sidecar) -> Sidecar:
         """What this says, and where it says nothing, what the other does; words come from one of both."""
         speaks = self if self.captions or self.cues else other
-        words = {"captions": speaks.captions, "cues": speaks.cues, "origin": speaks.origin}
         facts = {
             field.name: getattr(self, field.name) or getattr(other, field.name)
             for field in fields(self)
-            if field.name not in words
+            if field.name not in ("captions", "cues", "origin")
         }
-        return Sidecar(**words, **facts)
+        return replace(speaks, **facts)
 
     def spoken(self, start: float, end: float) -> str:
         """The subtitles shown at any time in [start, end), in order."""
@@ -152,11 +151,14 @@ def parse_json(text: str, file: Path) -> Sidecar:
         country=string(value, "country", file),
         language=string(value, "language", file),
         domain=string(value, "domain", file),
-        **{
-            name: str(file.parent / path) if (path := string(value, name, file)) else ""
-            for name in ("consent", "terms")
-        },
+        consent=neighbour(file, string(value, "consent", file)),
+        terms=neighbour(file, string(value, "terms", file)),
     )
+
+
+def neighbour(file: Path, name: str) -> str:
+    """The path of a file that another one names, relative to that one's folder; empty for no name."""
+    return str(file.parent / name) if name else ""
 
 
 def string(value: dict[str, Any], name: str, file: Path) -> str:
