@@ -6,6 +6,7 @@ from yozora.video.clip import Clip, Info, Record
 from yozora.video.geometry import fit
 from yozora.video.reading import MAX_CLIP_BYTES, MAX_PIXELS, probe, read, read_image, stream
 from yozora.video.sheet import contact_sheet
+from yozora.video.watching import Sample, View, watch
 from yozora.video.writing import Writer, write, write_image
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Clip",
     "Info",
     "Record",
+    "Sample",
+    "View",
     "Writer",
     "contact_sheet",
     "fit",
@@ -21,6 +24,7 @@ __all__ = [
     "read",
     "read_image",
     "stream",
+    "watch",
     "write",
     "write_image",
 ]

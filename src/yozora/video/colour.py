@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from yozora.video.clip import Frames
 from yozora.video.geometry import RESIZE, Size, threads
@@ -37,27 +37,56 @@ def matrix(tag: int, size: Size) -> Colorspace:
 class ToRGB:
     """Converts a stream's frames, resizing on the way; keeps swscale's tables between frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, interpolation: int = RESIZE) -> None:
         self._scaler = VideoReformatter()
+        self._interpolation = interpolation
 
     def __call__(self, frame: av.VideoFrame, size: Size) -> Frames:
         """The frame as uint8 [H, W, 3] at `size`; what is transparent is laid on black."""
         kind = frame.format
         alpha = kind.has_palette or any(part.is_alpha for part in kind.components)
-        rgb = kind.has_palette or kind.is_rgb
-        full = rgb or frame.color_range == ColorRange.JPEG
         scaled = self._scaler.reformat(
             frame,
             *size,
             "rgba" if alpha else "rgb24",
             src_colorspace=matrix(frame.colorspace, (frame.width, frame.height)),
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            src_color_range=sample_range(frame),
             dst_color_range=ColorRange.JPEG,
-            interpolation=RESIZE,
+            interpolation=self._interpolation,
             threads=threads(*size),
         )
         image = np.asarray(scaled.to_ndarray(), np.uint8)
         return image if image.shape[2] == 3 else on_black(image)
+
+
+class ToLuma:
+    """Converts a stream's frames to their brightness alone, areas averaged: to measure, not to show.
+
+    Only the luma plane is read where a format has one, so that it costs a small part of decoding.
+    """
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame, size: Size) -> Frames:
+        """The frame's luma as uint8 [H, W] at `size`, 0 black and 255 white; alpha is ignored."""
+        scaled = self._scaler.reformat(
+            frame,
+            *size,
+            "gray",
+            src_color_range=sample_range(frame),
+            dst_color_range=ColorRange.JPEG,
+            interpolation=Interpolation.AREA,
+            threads=1,
+        )
+        return np.asarray(scaled.to_ndarray(), np.uint8)
+
+
+def sample_range(frame: av.VideoFrame) -> ColorRange:
+    """Whether a frame's samples use all levels (RGB always does) or leave room at both ends."""
+    rgb = frame.format.has_palette or frame.format.is_rgb
+    full = rgb or frame.color_range == ColorRange.JPEG
+    return ColorRange.JPEG if full else ColorRange.MPEG
 
 
 def on_black(image: Frames) -> Frames:

@@ -135,9 +135,9 @@ class Orientation:
         return (size[1], size[0]) if self.transposed else size
 
     def apply(self, image: Frames) -> Frames:
-        """The image [H, W, 3] as it is to be seen."""
+        """The image [H, W, 3] or [H, W] as it is to be seen."""
         if self.transposed:
-            image = image.transpose(1, 0, 2)
+            image = image.swapaxes(0, 1)
         return image[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
 

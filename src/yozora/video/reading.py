@@ -391,10 +391,8 @@ def developed(
     shown: av.VideoFrame | None = None
     for frame in chosen:
         if frame is not shown:
-            try:
+            with converting(source):
                 picture = develop(frame)
-            except FAILURES as error:
-                raise YozoraError(f"{source.path} cannot be converted to RGB: {error}.") from error
             shown = frame
         yield picture
     if shown is None:
@@ -403,6 +401,15 @@ def developed(
                 f"{source.path} has no frame at {start:g} s: it lasts {source.seconds:g} s."
             )
         raise undecodable(source)
+
+
+@contextmanager
+def converting(source: Source) -> Iterator[None]:
+    """Gives a failure to convert a decoded frame the file's name."""
+    try:
+        yield
+    except FAILURES as error:
+        raise YozoraError(f"{source.path} cannot be converted to RGB: {error}.") from error
 
 
 def read(

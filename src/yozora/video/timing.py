@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -34,7 +35,15 @@ def constant_rate(
     count: int | None,
     path: Path,
 ) -> Iterator[av.VideoFrame]:
-    """The frame on display at start + k / fps, for k = 0 … until the last frame's end.
+    """The frame on display at start + k / fps, for k = 0 … until the last frame's end; see `instants`."""
+    shown = instants(frames, fps, source_fps, start, path)
+    return islice((held.frame for held, times in shown for _ in range(times)), count)
+
+
+def instants(
+    frames: Iterator[Timed], fps: float, source_fps: float, start: float, path: Path
+) -> Iterator[tuple[Timed, int]]:
+    """Each frame with the number of instants start + k / fps, k = 0 …, at which it is on display; it may be 0.
 
     A frame that comes LATE intervals late still counts as on time; the interval is the shortest of
     its own gap, the source's and the result's. Frames that go back in time are left out.
@@ -53,16 +62,19 @@ def constant_rate(
                     "its timestamps are broken; remux it or read the part before."
                 )
             until = coming.time - LATE * min(gap, step, 1 / source_fps)
-            while start + k * step < until:
-                yield shown.frame
-                k += 1
-                if k == count:
-                    return
+            times = due(k, start, step, until)
+            yield shown, times
+            k += times
         shown = coming
     if shown is None:
         return
     lasts = shown.duration if 0 < shown.duration <= MAX_GAP else 1 / source_fps
-    until = shown.time + lasts - min(step, lasts) / 4
-    while start + k * step < until and k != count:
-        yield shown.frame
-        k += 1
+    yield shown, due(k, start, step, shown.time + lasts - min(step, lasts) / 4)
+
+
+def due(k: int, start: float, step: float, until: float) -> int:
+    """How many of the instants start + k · step, start + (k + 1) · step … come before `until`."""
+    times = 0
+    while start + (k + times) * step < until:
+        times += 1
+    return times

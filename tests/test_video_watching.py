@@ -1,0 +1,138 @@
+"""One pass: every frame small, pictures as stream() gives them, damage survived, little memory."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from tests.media import (
+    encode,
+    encode_planes,
+    moving,
+    numbered,
+    patches,
+    psnr,
+    to_ycbcr,
+)
+
+from yozora import video
+from yozora.errors import YozoraError
+
+BT709 = (0.2126, 0.0722)  # the weights of red and blue
+
+
+def pictures(path: Path, fps: float | None, canvas: tuple[int, int]) -> np.ndarray:
+    views = video.watch(path, fps=fps, canvas=canvas)
+    return np.stack([view.picture for view in views for _ in range(view.shown)])  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("fps", [None, 4.0, 10.0, 23.0])
+def test_pictures_are_those_of_stream(tmp_path: Path, fps: float | None) -> None:
+    times = [0, 0.1, 0.2, 0.7, 0.8, 1.4, 1.45]
+    path = encode(tmp_path / "vfr.mkv", moving(7), times=times)
+    streamed = np.stack(list(video.stream(path, fps=fps, size=(48, 48))))
+    assert (pictures(path, fps, (48, 48)) == streamed).all()
+
+
+def test_every_frame_is_seen_once_with_its_time(tmp_path: Path) -> None:
+    times = [5, 5.1, 5.2, 5.7, 5.8, 6.4]
+    views = list(video.watch(encode(tmp_path / "vfr.mkv", numbered(6), times=times), fps=1))
+    assert [view.time for view in views] == pytest.approx([t - 5 for t in times], abs=2e-3)
+    assert [round(view.luma.mean() / 8) for view in views] == list(range(6))
+    assert {view.picture for view in views} == {None}
+    assert [i for i, view in enumerate(views) if view.sample] == [0, 3, 5]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p"])
+def test_black_is_0_and_white_255_whatever_the_range(
+    tmp_path: Path, pixels: str, full: bool
+) -> None:
+    ramp = np.repeat(np.linspace(0, 255, 8).round().astype(np.uint8), 16)
+    picture = np.broadcast_to(ramp[None, :, None], (96, 128, 3)).copy()
+    planes = to_ycbcr(picture, *BT709, full=full)
+    path = tmp_path / "clip.mp4"
+    encode_planes(path, planes, pixels, matrix=1, colour_range=1 + full)
+    view = next(video.watch(path))
+    assert view.luma.shape == (48, 64)
+    assert np.abs(view.luma[24, 4::8].astype(int) - ramp[8::16]).max() <= 2
+    assert view.sample is not None
+    assert view.sample.luma.shape == (96, 128)
+    assert view.sample.rgb.shape == (120, 160, 3)
+
+
+def test_views_are_upright_with_square_pixels(tmp_path: Path) -> None:
+    def turn(stream: av.VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = 2
+        stream.set_display_rotation(90)
+
+    path = encode(tmp_path / "turned.mp4", np.stack([patches(64, 48)] * 2), prepare=turn)
+    view = next(video.watch(path, canvas=(24, 64)))
+    truth = video.read(path).frames
+    assert truth.shape[1:3] == (128, 48)
+    assert view.luma.shape == (64, 24)
+    assert view.sample is not None
+    assert view.sample.rgb.shape == (160, 60, 3)
+    assert psnr(view.sample.rgb, video.fit(truth, (60, 160))[0][0]) > 18
+    grey = video.fit(truth, (24, 64))[0][0] @ (0.299, 0.587, 0.114)
+    assert np.abs(view.luma - grey).mean() < 8
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "gray", "yuyv422", "rgb24"])
+def test_other_pixel_formats_are_measured_too(tmp_path: Path, pixels: str) -> None:
+    codec = "rawvideo" if pixels == "yuyv422" else "ffv1"
+    codec = "libx264rgb" if pixels == "rgb24" else codec
+    suffix = "avi" if pixels == "yuyv422" else "mkv"
+    path = encode(tmp_path / f"clip.{suffix}", moving(3), codec=codec, pixels=pixels)
+    truth = video.fit(moving(1), (64, 37))[0][0] @ (0.299, 0.587, 0.114)
+    assert np.abs(next(video.watch(path)).luma - truth).mean() < 3
+
+
+def test_a_still_is_one_view(tmp_path: Path) -> None:
+    video.write_image(tmp_path / "still.png", patches())
+    (view,) = video.watch(tmp_path / "still.png", fps=8, canvas=(32, 24))
+    assert (view.time, view.shown, view.sample is not None) == (0, 1, True)
+
+
+def test_what_decoded_before_the_damage_is_kept(tmp_path: Path) -> None:
+    path = encode(tmp_path / "whole.mkv", moving(60), codec="libx264", pixels="yuv420p")
+    data = path.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) * 6 // 10])
+    whole, cut = (list(video.watch(tmp_path / f"{name}.mkv")) for name in ("whole", "cut"))
+    assert len(whole) == 60
+    assert 10 < len(cut) < 60
+    assert all((a.luma == b.luma).all() for a, b in zip(whole, cut, strict=False))
+
+
+def test_broken_timestamps_end_in_a_sentence_after_what_was_good(tmp_path: Path) -> None:
+    path = encode(tmp_path / "gap.mkv", numbered(4), times=[0, 1, 2, 100_000])
+    views = video.watch(path)
+    assert [next(views).time for _ in range(2)] == [0, 1]
+    with pytest.raises(YozoraError, match="timestamps"):
+        next(views)
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("not a film\n" * 99)
+    for path in (tmp_path / "text.mp4", tmp_path / "absent.mp4"):
+        with pytest.raises(YozoraError):
+            next(video.watch(path))
+    with pytest.raises(YozoraError, match="rate"):
+        next(video.watch(tmp_path / "text.mp4", fps=0))
+
+
+def test_frames_are_let_go(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mkv", moving(40), codec="libx264", pixels="yuv420p")
+    gc.collect()
+    gc.disable()
+    try:
+        alive = []
+        for _ in video.watch(path):
+            alive.append(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert len(alive) == 40
+    assert max(alive) <= 10  # what the decoder reorders
