@@ -285,6 +285,20 @@ def show_corpus(
             click.echo(f"  {caption}")
 
 
+@corpus_group.command("report")
+@click.argument("directory", type=FOLDER, metavar="DIR[@TAG]")
+@click.option("--out", type=ANY, default=Path("corpus.html"), show_default=True, help="The page.")
+@as_json
+def report_corpus(directory: Path, out: Path, as_json: bool) -> None:
+    """Write an HTML page about a corpus: its rights, where it comes from, its variety, what was refused, its clips."""
+    from yozora.artifact import write_atomic
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.page import page
+
+    write_atomic(out, page(Corpus.open(directory)))
+    print_json({"page": str(out)}) if as_json else say(f"wrote {out}")
+
+
 @corpus_group.command("tag")
 @click.argument("directory", type=FOLDER, metavar="DIR")
 @click.argument("name", required=False)

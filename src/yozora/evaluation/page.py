@@ -13,31 +13,10 @@ from yozora import video
 from yozora.evaluation.intervals import Interval
 from yozora.evaluation.results import Score, Suite, Table
 from yozora.evaluation.samples import Sample
-from yozora.video.writing import encode_still
+from yozora.page import document, still, table_row
 
 SHOWN = 24  # clips in the gallery
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1b1c22;--paper:#fafafc;--faint:#6c6f7d;--line:#dcdde4;
-  --mark:#3557d6;--bad:#c2352b}
-@media(prefers-color-scheme:dark){:root{--ink:#e9e9ee;--paper:#15161b;--faint:#9a9dab;
-  --line:#33353f;--mark:#8aa4ff;--bad:#ff8a80}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
-  max-width:72rem;margin:2rem auto;padding:0 1rem}
-h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
-.note,figcaption,footer{color:var(--faint);font-size:.9rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0;display:block;
-  overflow-x:auto}
-th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child{text-align:left}
-td small{color:var(--faint)}
-svg{max-width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}
-svg .grid{stroke:var(--line)}svg .mark{fill:var(--mark)}svg .floor{stroke:var(--ink)}
-svg .interval{stroke:var(--mark);stroke-width:3;opacity:.45}
-.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:1rem}
-figure{margin:0}video{width:100%;border-radius:4px}img{max-width:100%}
-.no{color:var(--bad)}
-"""
 NOTE = (
     "Brackets hold 95 % bootstrap intervals. Floor (a tick in the plots): what the same parser reads "
     "in true clips of the same scenes."
@@ -48,9 +27,6 @@ def page(facts: Mapping[str, Any], suites: Sequence[Suite], samples: Sequence[Sa
     """The report as HTML. facts: what scores.json says of the run (target, seed, prompts, version)."""
     about = f"{facts['target']} · seed {facts['seed']} · {len(samples)} clips · yozora {facts['yozora']}"
     parts = [
-        '<!doctype html><html lang="en"><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>Evaluation of {html.escape(str(facts['target']))}</title><style>{STYLE}</style>",
         f'<h1>Evaluation</h1><p>{html.escape(about)}</p><p class="note">{NOTE}</p>',
     ]
     for suite in suites:
@@ -66,14 +42,14 @@ def page(facts: Mapping[str, Any], suites: Sequence[Suite], samples: Sequence[Sa
             f'<div class="gallery">{"".join(map(_figure, shown))}</div>',
             f"<h2>contact sheet</h2>{_sheet(shown)}",
         ]
-    parts.append(f"<footer>took {facts['seconds']} s</footer></html>")
-    return "\n".join(parts)
+    parts.append(f"<footer>took {facts['seconds']} s</footer>")
+    return document(f"Evaluation of {facts['target']}", parts)
 
 
 def _table(table: Table) -> str:
     besides = list(dict.fromkeys(name for s in table.scores for name in s.beside))
     rows = "".join(
-        _row(
+        table_row(
             [html.escape(s.name), _number(s.interval, s.unit)]
             + [_number(s.beside[b], s.unit) if b in s.beside else "" for b in besides]
             + [str(s.interval.n)]
@@ -82,15 +58,11 @@ def _table(table: Table) -> str:
     )
     shares = [s for s in table.scores if s.unit == "%" and s.interval.n]
     plot = _plot(shares) if len(shares) > 2 else ""
-    head = _row([html.escape(c) for c in ("", "score", *besides, "n")], "th")
+    head = table_row([html.escape(c) for c in ("", "score", *besides, "n")], "th")
     return (
         f'<h3>{html.escape(table.title)}</h3><p class="note">{html.escape(table.note)}</p>'
         f"{plot}<table>{head}{rows}</table>"
     )
-
-
-def _row(cells: Sequence[str], tag: str = "td") -> str:
-    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _number(interval: Interval, unit: str) -> str:
@@ -142,9 +114,9 @@ def _matrices(suite: Suite) -> str:
         if not counts:
             continue
         seen = list(dict.fromkeys([*counts, *(c for row in counts.values() for c in row)]))
-        head = _row(["asked / seen", *map(html.escape, seen)], "th")
+        head = table_row(["asked / seen", *map(html.escape, seen)], "th")
         rows = "".join(
-            _row([html.escape(said), *(str(row.get(c, "")) for c in seen)])
+            table_row([html.escape(said), *(str(row.get(c, "")) for c in seen)])
             for said, row in counts.items()
         )
         summary = f"<summary>{html.escape(name)}: asked and seen</summary>"
@@ -185,5 +157,4 @@ def _playable(file: Path) -> bytes:
 def _sheet(samples: Sequence[Sample]) -> str:
     clips = [video.read(s.file) for s in samples]
     sheet = video.contact_sheet(clips, [s.prompt for s in samples], columns=2)
-    data = base64.b64encode(encode_still(sheet, "png")).decode("ascii")
-    return f'<img alt="five frames of each clip" src="data:image/png;base64,{data}">'
+    return still(sheet, "five frames of each clip")
