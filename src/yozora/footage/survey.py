@@ -1,0 +1,140 @@
+"""One pass over a film: all taps at once, and each frame handed on with the shot it is of."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from yozora.footage.taps.borders import Borders, BordersTap
+from yozora.footage.taps.cadence import Cadence, CadenceTap
+from yozora.footage.taps.light import Light, LightTap
+from yozora.footage.taps.likeness import Hash, HashTap
+from yozora.footage.taps.motion import Motion, MotionTap
+from yozora.footage.taps.shots import Shots, Transition
+from yozora.video import View
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The frames with start <= time < end, in seconds, and what was measured of them.
+
+    light is None for a shot so short that no sample fell into it.
+    """
+
+    start: float
+    end: float
+    motion: Motion
+    light: Light | None
+    hash: Hash
+
+    def to_json(self) -> dict[str, Any]:
+        """The shot as JSON types."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "motion": self.motion.to_json(),
+            "light": self.light.to_json() if self.light else None,
+            **self.hash.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one pass has found in a film."""
+
+    shots: tuple[Shot, ...]
+    transitions: tuple[Transition, ...]
+    borders: Borders
+    cadence: Cadence
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as JSON types."""
+        return {
+            "shots": [shot.to_json() for shot in self.shots],
+            "transitions": [asdict(transition) for transition in self.transitions],
+            "borders": self.borders.to_json(),
+            "cadence": self.cadence.to_json(),
+        }
+
+
+class Survey:
+    """Measures a film while its views pass through; takes one film.
+
+    Views are held back until their shot is certain, two and a half seconds as a rule; no more is kept, however long
+    the film is.
+    """
+
+    def __init__(self) -> None:
+        self._shots, self._borders, self._cadence = Shots(), BordersTap(), CadenceTap()
+        self._held: deque[View] = deque()
+        self._open: OpenShot | None = None
+        self._done: list[Shot] = []
+        self._findings: Findings | None = None
+
+    def follow(self, views: Iterable[View]) -> Iterator[tuple[int | None, View]]:
+        """Each view with the number of its shot, from 0; None in a dissolve, a fade or among blank frames.
+
+        Numbers rise, and may leave one out. If the views break off with an error, `findings` still tells of those
+        before.
+        """
+        for view in views:
+            self._shots.see(view.luma, view.time)
+            self._cadence.see(view.luma, view.time)
+            if view.sample is not None:
+                self._borders.see(view.sample.luma, view.time)
+            self._held.append(view)
+            yield from self._settled(self._shots.settled)
+        self._shots.result()
+        yield from self._settled(float("inf"))
+
+    def findings(self) -> Findings:
+        """What was found in the views that were handed on or held; the same again when asked again."""
+        if self._findings is None:
+            found = self._shots.result()
+            for _ in self._settled(float("inf")):
+                pass
+            if self._open is not None:
+                self._done.append(self._open.closed(found.end))
+            self._findings = Findings(
+                shots=tuple(self._done),
+                transitions=found.transitions,
+                borders=self._borders.result(),
+                cadence=self._cadence.result(),
+            )
+        return self._findings
+
+    def _settled(self, before: float) -> Iterator[tuple[int | None, View]]:
+        """Hand on the views held from before this time."""
+        while self._held and self._held[0].time < before:
+            view = self._held.popleft()
+            number = self._shots.number(view.time)
+            if self._open is not None and self._open.number != number:
+                self._done.append(self._open.closed(view.time))
+                self._open = None
+            if number is not None:
+                self._open = self._open or OpenShot(number, view.time)
+                self._open.see(view)
+            yield number, view
+
+
+class OpenShot:
+    """The shot whose frames are passing, with the taps that measure it."""
+
+    def __init__(self, number: int, start: float) -> None:
+        self.number = number
+        self._start = start
+        self._motion, self._light, self._hash = MotionTap(), LightTap(), HashTap()
+
+    def see(self, view: View) -> None:
+        """Take its next frame."""
+        self._motion.see(view.luma, view.time)
+        self._hash.see(view.luma, view.time)
+        if view.sample is not None:
+            self._light.see(view.sample.luma, view.time)
+
+    def closed(self, end: float) -> Shot:
+        """What was measured, once it has ended."""
+        motion, light, likeness = self._motion.result(), self._light.result(), self._hash.result()
+        return Shot(self._start, end, motion, light, likeness)
