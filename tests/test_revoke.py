@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from yozora.corpus.catalogue import Corpus
+from yozora.corpus.catalogue import REVOKING, Corpus
 from yozora.errors import YozoraError
 from yozora.footage.ingest import file_hash, ingest_into
 from yozora.latents.buckets import Shape
 from yozora.latents.encode import buckets, text_folder
 from yozora.latents.store import Shards, TextCache
 from yozora.models.vae import Codec, CodecConfig
-from yozora.revoke import NOTE, revoke
+from yozora.revoke import revoke
 from yozora.rights.intake import admit_named
 from yozora.video import Clip, write
 from yozora.world.dataset import LICENCE, SOURCE, make
@@ -115,7 +115,7 @@ def test_nothing_is_left_of_a_holder_and_all_of_the_others(corpus: Corpus) -> No
     after = everything(corpus)
     assert [trace for trace in gone if trace in after] == []
     assert kept(corpus) == stays
-    assert not (corpus.path / NOTE).exists()
+    assert not (corpus.path / REVOKING).exists()
     assert corpus.ledger.verify() == []
     assert corpus.ledger.standing(clips)["revoked"] == clips
     assert corpus.cleared(stays)["clips"] == len(stays)
@@ -132,7 +132,9 @@ def test_a_file_taken_back_cannot_come_again(corpus: Corpus, tmp_path: Path) -> 
     other.write_bytes((tmp_path / "bob.mp4").read_bytes() + b"\0\0\0\x08free")
     report = ingest_into(corpus, [other], licence="CC-BY-4.0", size=(48, 32), seconds=5 / 8)
     assert len(corpus.rows()) == rows - 3
-    assert any("taken back" in drop["reason"] for drop in corpus.drops())
+    assert (report.added, report.duplicates) == (0, 0)
+    assert {drop["source"] for drop in corpus.drops()} == {str(other), str(tmp_path / "bob.mp4")}
+    assert all("taken back" in drop["reason"] for drop in corpus.drops())
 
 
 def test_one_clip_is_taken_back_by_the_beginning_of_its_id(corpus: Corpus) -> None:
@@ -160,7 +162,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from yozora import revoke
-from yozora.corpus.catalogue import Corpus
+from yozora.corpus.catalogue import REVOKING, Corpus
 from yozora.rights.ledger import Ledger
 
 def killing(name, owner):
@@ -187,7 +189,7 @@ def test_killed_at_any_step_it_finishes_when_called_again(
     gone, stays = traces(corpus, ANN), kept(corpus)
     done = subprocess.run([sys.executable, "-c", KILLED, str(corpus.path), step, when], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert (corpus.path / NOTE).exists()
+    assert (corpus.path / REVOKING).exists()
     report = revoke(corpus)
     assert len(report.clips) == 3
     after = everything(corpus)
@@ -201,3 +203,62 @@ def test_what_is_left_is_found(corpus: Corpus) -> None:
         revoke(corpus, holders=[ANN])
     (corpus.path / "notes.txt").unlink()
     assert revoke(corpus).searched > 0
+
+
+def card(path: Path, shade: int) -> Path:
+    """A still of one colour: files of such stills are all but the same."""
+    return write(Clip(np.full((1, 32, 48, 3), shade, np.uint8), 8.0), path)
+
+
+def test_clips_that_look_alike_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    for number in range(4):
+        path = card(tmp_path / f"{number}.png", 40 * number + 20)
+        ingest_into(corpus, [path], licence="CC0-1.0", holder=f"Holder {number}", size=(48, 32))
+    assert len(revoke(corpus, holders=["holder 0"]).clips) == 1
+    assert len(corpus.rows()) == 3
+    assert [corpus.read(row).frames.shape for row in corpus.rows()] == [(1, 32, 48, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    "words", ["our summer holiday", "Ann 5", "安的生日聚会", 'the "old" bridge \\ again']
+)
+def test_words_that_others_say_too_or_that_are_short(tmp_path: Path, words: str) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    for seed, (holder, said) in enumerate([(ANN, words), (BOB, words), (BOB, f"{words} and more")]):
+        path = film(tmp_path / f"{seed}.mp4", seed)
+        path.with_suffix(".txt").write_text(said, encoding="utf-8")
+        ingest_into(corpus, [path], licence="CC0-1.0", holder=holder, size=(48, 32), split="train")
+    (tmp_path / "1.txt").write_text("said anew", encoding="utf-8")
+    ingest_into(
+        corpus, [tmp_path / "1.mp4"], licence="CC0-1.0", holder=BOB, size=(48, 32), split="train"
+    )
+    cache = TextCache(text_folder(corpus, "toy"))
+    cache.fill([words, *(c for r in corpus.rows() for c in r.captions)], states, lambda *_: None)
+    revoke(corpus, holders=[ANN])
+    left = TextCache(text_folder(corpus, "toy"))
+    assert left.missing([words])
+    assert not left.missing(["said anew", f"{words} and more"])
+    revoke(corpus, holders=[BOB])
+    assert corpus.rows() == []
+
+
+def test_what_killed_processes_left_goes_too(corpus: Corpus) -> None:
+    orphan = corpus.path / "clips" / "ff" / f"{'f' * 64}.mp4"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"a clip whose row was never written")
+    scratch = corpus.path / ".incoming.building-elsewhere-1-2"
+    scratch.mkdir()
+    (scratch / "half.mp4").write_bytes(b"half a clip")
+    revoke(corpus, holders=[ANN])
+    assert not orphan.exists()
+    assert not scratch.exists()
+
+
+def test_nothing_is_trained_while_clips_are_being_taken_back(corpus: Corpus) -> None:
+    ids = [row.id for row in corpus.rows(kind="world")]
+    (corpus.path / REVOKING).write_text("{")
+    with pytest.raises(YozoraError, match="being taken back"):
+        corpus.cleared(ids)
+    with pytest.raises(YozoraError, match="is damaged"):
+        revoke(corpus)

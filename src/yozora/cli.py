@@ -143,8 +143,10 @@ def open_corpus(directory: Path) -> Corpus:
     """The corpus in ``directory``; an empty or a new directory becomes one."""
     from yozora.corpus.catalogue import Corpus
 
+    base = Path(str(directory).rpartition("@")[0])
     begun = directory.is_dir() and any(directory.iterdir())
-    return Corpus.open(directory) if begun else Corpus.create(directory)
+    of_past = not directory.exists() and (base / "catalogue.lance").is_dir()
+    return Corpus.open(directory) if begun or of_past else Corpus.create(directory)
 
 
 @main.command()
@@ -424,7 +426,7 @@ def train_codec(
     with training_bar(minutes) as watch:
         path = train(
             chosen,
-            Corpus.open(corpus),
+            Corpus.open(corpus).pinned(),
             out,
             start_from=start,
             minutes=minutes,
@@ -486,7 +488,7 @@ def fit_model(
         )
     start = model_directory(begin) if begin else None
     weights = codec_weights(codec, start, out)
-    corpus = Corpus.open(directory)
+    corpus = Corpus.open(directory).pinned()  # what is added meanwhile is for the next run
 
     def report(phase: str, done: int, total: int) -> None:
         watch({"phase": phase, "done": done, "of": total})

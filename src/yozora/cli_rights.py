@@ -155,7 +155,7 @@ def revoke(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take clips back: delete all that was made of them, and search every byte of the corpus for what is left.
+    """Take clips back: delete all that was made of them, and look for what is left.
 
     What was trained on them is named, since a model that has seen a clip has learned from it. Interrupted at any
     point, the same call finishes what was begun; --corpus alone does only that.

@@ -3,6 +3,10 @@
 What is to be done is written down first (DIR/revoking.json), so that a process killed at any moment leaves a task that
 the next call finishes; the note goes last. Weights stay as they are: a model that has seen a clip has learned from it,
 so the checkpoints that did are named.
+
+What is left is looked for in two ways. Where things have keys, by them: no row, no earlier version and no stray file
+of the catalogue, no payload in the ledger, no file that no row has. Where they are bytes, by searching every other
+file for the captions and for stretches of the clips' files. Clips that stay are not searched: small files are alike.
 """
 
 from __future__ import annotations
@@ -14,17 +18,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from yozora.artifact import write_atomic
-from yozora.corpus.catalogue import Corpus
-from yozora.corpus.schema import Row, clip_path, source_digest
+from yozora.artifact import content_hash, write_atomic
+from yozora.corpus.catalogue import LEDGER, REVOKING, Corpus
+from yozora.corpus.lock import locked
+from yozora.corpus.schema import Row, source_digest
 from yozora.errors import YozoraError
-from yozora.latents.store import caption_key, remove
+from yozora.latents.store import caption_key, prune
 from yozora.rights.record import REASONS, SHA256
 
-NOTE = "revoking.json"
 WINDOW = 32  # bytes of a clip's file that are searched for
 WINDOWS = 4  # of each file
-SHORTEST = 8  # characters; shorter captions are found anywhere by chance
+SHORTEST = 12  # bytes; shorter captions are found anywhere by chance
 
 Progress = Callable[[str, int, int], None]  # what is searched, files done, files in all
 
@@ -43,6 +47,12 @@ class Task:
     captions: list[str] = field(default_factory=list)
     windows: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+
+    def with_rest(self, other: Task) -> Task:
+        """This and what another one left to do."""
+        lists = ("digests", "clips", "captions", "windows", "names")
+        both = {n: list(dict.fromkeys([*getattr(self, n), *getattr(other, n)])) for n in lists}
+        return Task(self.reason, **both)
 
 
 @dataclass(frozen=True)
@@ -81,26 +91,24 @@ def revoke(
     if reason not in REASONS:
         raise YozoraError(f"'{reason}' is no reason to revoke: use one of {', '.join(REASONS)}.")
     left = read_task(corpus)
-    if left and not dry_run:
-        report = Report(left.clips, left.names, consumers(corpus, left.clips))
-        report = replace(report, searched=finish(corpus, left, progress))
-        if not (holders or sources or clips):
-            return report
+    if left is None and not (holders or sources or clips):
+        raise YozoraError(
+            f"Nothing is to be taken back from {corpus.path}: name a holder, a source, a clip or a hash."
+        )
     digests = [
         *(source for holder in holders for source in of_holder(corpus, holder)),
         *(source for name in sources for source in of_source(corpus, name)),
         *(of_clip(corpus, start) for start in clips),
     ]
-    if not digests:
-        raise YozoraError(
-            f"Nothing is to be taken back from {corpus.path}: name a holder, a source, a clip or a hash."
-        )
     task = planned(corpus, list(dict.fromkeys(digests)), reason)
+    if left is not None:
+        task = task.with_rest(left)
     report = Report(task.clips, task.names, consumers(corpus, task.clips))
     if dry_run:
         return report
-    write_atomic(corpus.path / NOTE, json.dumps(asdict(task), ensure_ascii=False))
-    return replace(report, searched=finish(corpus, task, progress))
+    with locked(corpus.path, alone=True):
+        write_atomic(corpus.path / REVOKING, json.dumps(asdict(task), ensure_ascii=False))
+        return replace(report, searched=finish(corpus, task, progress))
 
 
 # --- what is meant ---------------------------------------------------------------------------------
@@ -114,6 +122,8 @@ def of_holder(corpus: Corpus, holder: str) -> list[str]:
 def of_source(corpus: Corpus, name: str) -> list[str]:
     """The sources of this path, address or hash."""
     known = corpus.ledger.sources_called(name) if name else []
+    if not known and Path(name).is_file():
+        name = content_hash(name)
     if SHA256.fullmatch(name) and corpus.ledger.about(name):
         known.append(name)
     return found(known, f"source '{name}'", corpus)
@@ -140,31 +150,23 @@ def found(digests: list[str], what: str, corpus: Corpus) -> list[str]:
 
 def planned(corpus: Corpus, digests: list[str], reason: str) -> Task:
     """The task of taking back these sources and clips."""
-    ledger, rows = corpus.ledger, corpus.rows()
+    ledger, rows, named = corpus.ledger, corpus.rows(), set(digests)
     of_sources = {clip for digest in digests for clip in ledger.clips_of(digest)}
-    doomed = [r for r in rows if r.id in of_sources or {r.id, source_digest(r)} & set(digests)]
+    doomed = [r for r in rows if r.id in of_sources or r.id in named or source_digest(r) in named]
     there = {row.id for row in doomed}
-    staying = "\n".join(spoken(row for row in rows if row.id not in there))
-    captions = dict.fromkeys(
-        caption
-        for row in doomed
-        for caption in row.captions
-        if len(caption) >= SHORTEST and caption not in staying
-    )
+    staying = {caption for row in rows if row.id not in there for caption in row.captions}
+    said = dict.fromkeys(caption for row in doomed for caption in row.captions)
+    called = [entry.payload for d in digests for entry in ledger.about(d) if entry.kind == "source"]
     return Task(
         reason,
         digests,
         sorted(of_sources | there),
-        list(captions),
+        [c for c in said if len(c.encode()) >= SHORTEST and c not in staying],
         [window.hex() for row in doomed for window in windows(corpus.path / row.path)],
-        sorted({row.source for row in doomed}),
+        sorted(
+            {row.source for row in doomed} | {str(payload["path"]) for payload in called if payload}
+        ),
     )
-
-
-def spoken(rows: Iterable[Row]) -> Iterator[str]:
-    """All that rows say in words."""
-    for row in rows:
-        yield from (*row.captions, row.source, row.url, row.labels_json)
 
 
 def windows(file: Path) -> Iterator[bytes]:
@@ -193,9 +195,14 @@ def consumers(corpus: Corpus, clips: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def read_task(corpus: Corpus) -> Task | None:
-    """What an interrupted call left to do, if one was."""
-    note = corpus.path / NOTE
-    return Task(**json.loads(note.read_text(encoding="utf-8"))) if note.exists() else None
+    """What an interrupted call left to do, if one was. Raises YozoraError when its note is damaged."""
+    note = corpus.path / REVOKING
+    try:
+        return Task(**json.loads(note.read_text(encoding="utf-8"))) if note.exists() else None
+    except (ValueError, TypeError) as error:
+        raise YozoraError(
+            f"{note} is damaged ({error}): remove it, and name again what is to be taken back."
+        ) from error
 
 
 def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
@@ -205,19 +212,23 @@ def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
     """
     corpus.ledger.revoke([*task.digests, *task.clips], task.reason)
     corpus.remove(task.clips, task.names)
+    rows = corpus.rows()
+    clips = {row.id for row in rows}
     for folder in folders(corpus.path / "latents"):
-        remove(folder, set(task.clips))
-    said = {caption for row in corpus.rows() for caption in row.captions}
-    forgotten = {caption_key(caption) for caption in task.captions if caption not in said}
+        prune(folder, clips)
+    said = {caption_key(caption) for row in rows for caption in row.captions} | {caption_key("")}
     for folder in folders(corpus.path / "text"):
-        remove(folder, forgotten)
-    left, searched = search(corpus, task, said, progress)
+        prune(folder, said)
+    found, searched = search(corpus, task, rows, progress)
+    left = corpus.remains(set(task.clips)) + found
+    if corpus.ledger.unerased([*task.digests, *task.clips]):
+        left.append(f"{corpus.ledger.path} still holds words")
     if left:
         raise YozoraError(
             f"{len(left)} traces of what was revoked are still in {corpus.path}: {'; '.join(left[:3])}. "
-            "Remove them, and call revoke again."
+            "Look at them, and call revoke again."
         )
-    (corpus.path / NOTE).unlink(missing_ok=True)
+    (corpus.path / REVOKING).unlink(missing_ok=True)
     return searched
 
 
@@ -227,30 +238,42 @@ def folders(parent: Path) -> list[Path]:
 
 
 def search(
-    corpus: Corpus, task: Task, said: Collection[str], progress: Progress
+    corpus: Corpus, task: Task, rows: Sequence[Row], progress: Progress
 ) -> tuple[list[str], int]:
-    """What every file of the corpus still holds of a task, a sentence each, and how many bytes were read."""
-    needles = {caption.encode(): "a caption" for caption in task.captions if caption not in said}
+    """What the files of a corpus still hold of a task, a sentence each, and how many bytes were read."""
+    needles = {form: "a caption" for caption in task.captions for form in forms(caption)}
     needles |= {bytes.fromhex(window): "a stretch of a clip's file" for window in task.windows}
-    left = [
-        f"{path} is there"
-        for clip in task.clips
-        if (path := corpus.path / clip_path(clip)).exists()
-    ]
+    known = {corpus.path / row.path for row in rows}
+    known |= {corpus.path / name for name in (REVOKING, LEDGER, "drops.jsonl")}
     files = [
-        path for path in sorted(corpus.path.rglob("*")) if path.is_file() and path.name != NOTE
+        path for path in sorted(corpus.path.rglob("*")) if path.is_file() and path not in known
     ]
-    size = 0
+    staying = b"\n".join(text.encode() for row in rows for text in spoken(row)) if needles else b""
+    catalogue = corpus.path / "catalogue.lance"
+    left, size = [], 0
     for number, path in enumerate(files):
         progress("searching", number, len(files))
         size += path.stat().st_size
-        left += [f"{path} holds {what}" for what in holds(path, needles)]
+        for needle in held(path, needles):
+            if not (path.is_relative_to(catalogue) and needle in staying):
+                left.append(f"{path} holds {needles[needle]}")
     return left, size
 
 
-def holds(file: Path, needles: dict[bytes, str]) -> set[str]:
-    """Which kinds of needles a file holds."""
+def forms(caption: str) -> set[bytes]:
+    """A caption as it may stand in a file: plain, and as JSON writes it."""
+    escaped = (json.dumps(caption, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
+    return {caption.encode(), *(form.encode() for form in escaped)}
+
+
+def spoken(row: Row) -> tuple[str, ...]:
+    """All that a row says in words."""
+    return (*row.captions, row.source, row.url, row.holder, row.labels_json)
+
+
+def held(file: Path, needles: Collection[bytes]) -> list[bytes]:
+    """Which needles a file holds."""
     if not needles or not file.stat().st_size:
-        return set()
+        return []
     with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return {what for needle, what in needles.items() if data.find(needle) >= 0}
+        return [needle for needle in needles if data.find(needle) >= 0]

@@ -90,9 +90,48 @@ def test_an_export_can_be_read_by_others_and_by_us(corpus: Corpus, tmp_path: Pat
     for number in (1, 2, 3):
         admit_named(corpus.ledger, corpus.policy, f"world:{number}", "CC0-1.0")
     assert export(corpus, tmp_path / "out") == 3
-    listed = read_manifest(tmp_path / "out" / "list.jsonl")
+    listed, refused = read_manifest(tmp_path / "out" / "list.jsonl")
+    assert refused == []
     for (file, said), row in zip(listed, corpus.rows(), strict=True):
         assert (read(file).frames == corpus.read(row).frames).all()
         assert (said.captions, said.licence, said.split) == (row.captions, row.licence, row.split)
     rights = json.loads((tmp_path / "out" / "rights.json").read_text())
     assert rights["clips"] == 3
+
+
+def test_a_state_of_the_past_cannot_be_changed(corpus: Corpus) -> None:
+    corpus.give_tag("first")
+    past = Corpus.open(f"{corpus.path}@first")
+    for change in (
+        lambda: past.add(items(9)),
+        lambda: past.give_tag("second"),
+        lambda: past.remove([past.rows()[0].id]),
+        lambda: corpus.pinned().add(items(9)),
+    ):
+        with pytest.raises(YozoraError, match="state of the past"):
+            change()
+    assert len(corpus.rows()) == 3
+
+
+def test_what_is_added_meanwhile_is_not_in_a_pinned_corpus(corpus: Corpus) -> None:
+    now = corpus.pinned()
+    corpus.add(items(9))
+    assert (len(now.rows()), len(corpus.rows())) == (3, 4)
+
+
+def test_nothing_is_removed_while_something_is_added(corpus: Corpus) -> None:
+    from yozora.corpus.lock import locked
+
+    with locked(corpus.path, alone=False):
+        assert corpus.add(items(4)).added == 1
+        with pytest.raises(YozoraError, match="Another process"), locked(corpus.path, alone=True):
+            pass
+    with locked(corpus.path, alone=True), pytest.raises(YozoraError, match="Another process"):
+        corpus.add(items(5))
+
+
+def test_a_corpus_without_its_ledger_says_so(corpus: Corpus) -> None:
+    (corpus.path / "rights.ledger").unlink()
+    with pytest.raises(YozoraError, match="is gone"):
+        corpus.cleared([row.id for row in corpus.rows()])
+    assert not (corpus.path / "rights.ledger").exists()

@@ -207,3 +207,25 @@ def test_progress_names_each_file(corpus: Corpus, tmp_path: Path) -> None:
     told: list[tuple[Path, int, int]] = []
     take(corpus, tmp_path / "in", progress=lambda *facts: told.append(facts))
     assert told == [(path, i, 3) for i, path in enumerate(files)]
+
+
+def test_a_sites_rules_above_a_film_count(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "site" / "films" / "a.mp4", 20)
+    (tmp_path / "site" / "robots.txt").write_text("User-agent: *\nDisallow: /\n")
+    report = take(corpus, tmp_path / "site")
+    assert "robots.txt" in report.refused[0][1]
+    assert corpus.rows() == []
+    assert take(corpus, path).added  # named alone, nothing above it is a site's
+
+
+def test_a_list_speaks_for_a_file_however_it_is_named(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "films" / "a.mp4", 20)
+    (tmp_path / "link.mp4").symlink_to(path)
+    (tmp_path / "list.csv").write_text(f"path,licence\n{path},CC-BY-ND-4.0\n")
+    for order in (["films", "list.csv"], ["list.csv", "link.mp4"], ["link.mp4", "list.csv"]):
+        report = take(corpus, *(tmp_path / name for name in order))
+        assert "CC-BY-ND-4.0" in report.refused[0][1]
+    (tmp_path / "other.csv").write_text(f"path,licence\n{path},CC0-1.0\n")
+    report = take(corpus, tmp_path / "list.csv", tmp_path / "other.csv")
+    assert "different things" in report.refused[0][1]
+    assert corpus.rows() == []

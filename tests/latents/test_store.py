@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yozora.errors import YozoraError
-from yozora.latents.store import Shards, TextCache, caption_key, chunks, remove
+from yozora.latents.store import Shards, TextCache, caption_key, chunks, prune
 from yozora.models.text import pad
 
 
@@ -167,8 +167,8 @@ def test_what_is_removed_is_gone_and_nothing_else(
         seen.update(fresh)
         if fresh:
             filled(folder, fresh)
-    assert remove(folder, doomed) == len(seen & doomed)
-    assert remove(folder, doomed) == 0
+    assert prune(folder, seen - doomed) == len(seen & doomed)
+    assert prune(folder, seen - doomed) == 0
     left = Shards(folder)
     assert set(left.missing(sorted(seen))) == seen & doomed
     for key in seen - doomed:
@@ -181,7 +181,7 @@ def test_captions_are_removed_with_their_states(tmp_path: Path) -> None:
 
     said = ["a red ball", "a cat", "", "the sea at night"]
     TextCache(tmp_path).fill(said, states, lambda done, total: None)
-    assert remove(tmp_path, {caption_key("a cat"), caption_key("a dog")}) == 1
+    assert prune(tmp_path, {caption_key(c) for c in said if c != "a cat"}) == 1
     left = TextCache(tmp_path)
     assert left.missing(["a cat"])
     for text in (said[0], said[2], said[3]):

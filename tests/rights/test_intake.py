@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
+from yozora.rights import record
 from yozora.rights.intake import admit, admit_named, declared_alone, named_source
 from yozora.rights.ledger import Ledger
-from yozora.rights.policy import Evidence
-from yozora.rights.policy_file import load_policy
+from yozora.rights.policy import Evidence, decide
+from yozora.rights.policy_file import load_policy, policy_text
 from yozora.rights.signals.read import KINDS, read_signals
 
 
@@ -59,3 +62,17 @@ def test_what_is_no_file_is_decided_by_its_licence(ledger: Ledger) -> None:
     assert ledger.standing([named_source("a world")])["allowed"] == [named_source("a world")]
     with pytest.raises(YozoraError, match=r"refuses 'another world'.*CC-BY-ND-4\.0"):
         admit_named(ledger, load_policy(), "another world", "CC-BY-ND-4.0")
+
+
+def test_an_allowance_ends_on_its_day(ledger: Ledger, tmp_path: Path) -> None:
+    text = policy_text().replace("# expires = 2027-12-31", "expires = 2027-12-31")
+    (tmp_path / "policy.toml").write_text(text)
+    policy = load_policy(tmp_path / "policy.toml")
+    evidence = Evidence("ab" * 32, declared_alone("CC0-1.0"), expires=date(2020, 5, 1))
+    decision = decide(policy, evidence, today=date(2020, 1, 1))
+    assert (decision.allowed, decision.expires) == (True, date(2020, 5, 1))
+    ledger.append(record.source("ab" * 32, by="x", signals=[]), record.decided("ab" * 32, decision))
+    assert ledger.standing(["ab" * 32])["refused"] == ["ab" * 32]
+    later = decide(policy, replace(evidence, expires=None), today=date(2020, 1, 1))
+    ledger.append(record.decided("ab" * 32, later))
+    assert ledger.standing(["ab" * 32])["allowed"] == ["ab" * 32]

@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,13 @@ import lance
 
 from yozora import video
 from yozora.artifact import building, scratch, write_atomic
+from yozora.corpus.lock import locked
 from yozora.corpus.schema import (
     SCHEMA,
     SPLITS,
     Row,
     check_record,
     clip_hash,
-    clip_path,
     from_table,
     make_row,
     same_source,
@@ -53,6 +54,7 @@ from yozora.rights.policy_file import load_policy
 from yozora.video import Clip, Record
 
 STAGE = "corpus/1"
+LEDGER, REVOKING = "rights.ledger", "revoking.json"
 COMMIT_ROWS = 256
 COMMIT_SECONDS = 20.0  # a slow source must not keep finished clips out of the catalogue
 COMPACT_ABOVE = 64  # fragments; reading slows down with their number
@@ -60,21 +62,25 @@ COMPACT_ABOVE = 64  # fragments; reading slows down with their number
 
 @dataclass(frozen=True)
 class Added:
-    """What an add did: clips that are new, clips the corpus had just so, and clips whose row was changed."""
+    """What an add did: clips that are new, clips the corpus had just so, and clips whose row was changed.
+
+    revoked: the sources of clips that were taken back once and did not come in again, with a sentence each.
+    """
 
     added: int
     duplicates: int
     updated: int = 0
+    revoked: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Corpus:
     """A collection of clips with captions and rights. `Corpus.create(dir)` or `Corpus.open(dir)`.
 
-    tag: the catalogue as it was when it was tagged so, for reading only; empty for what it is now.
+    state: the catalogue as it was when it was tagged so, or in that version, for reading only; empty for the present.
     """
 
-    def __init__(self, path: Path, tag: str = "") -> None:
-        self.path, self.tag = path, tag
+    def __init__(self, path: Path, state: str | int = "") -> None:
+        self.path, self.state = path, state
 
     @classmethod
     def create(cls, directory: str | Path) -> Corpus:
@@ -83,6 +89,7 @@ class Corpus:
         with building(path, stage=STAGE, inputs={}, parameters={}) as folder:
             (folder / "clips").mkdir()
             lance.write_dataset(SCHEMA.empty_table(), str(folder / "catalogue.lance"))
+            Ledger.create(folder / LEDGER)
         return cls(path)
 
     @classmethod
@@ -144,15 +151,21 @@ class Corpus:
                 found[drop["source"]] = {"source": drop["source"], "reason": drop["reason"]}
         return [drop for drop in found.values() if drop["reason"]]
 
+    def pinned(self) -> Corpus:
+        """The corpus as it is now, whatever others add meanwhile; for reading only."""
+        return Corpus(self.path, self.state or self._dataset().version)
+
     # --- rights --------------------------------------------------------------------------------
 
     @property
     def ledger(self) -> Ledger:
         """Whose the clips are, what was decided on them, and who took them in."""
-        path = self.path / "rights.ledger"
+        path = self.path / LEDGER
         if not path.exists():
-            with suppress(YozoraError):  # another process may have made it meanwhile
-                Ledger.create(path)
+            raise YozoraError(
+                f"{path} is gone, and nobody can say what the clips of {self.path} may be used for: put it back, "
+                "or take the footage into a new corpus."
+            )
         return Ledger(path)
 
     @property
@@ -170,8 +183,14 @@ class Corpus:
     def cleared(self, clips: Iterable[str]) -> dict[str, Any]:
         """The rights manifest of these clips, for the header of what is trained on them.
 
-        Raises YozoraError unless every one of them is allowed for the use that the policy is for.
+        Raises YozoraError unless every one of them is allowed for the use that the policy is for, and while clips are
+        being taken back.
         """
+        if (self.path / REVOKING).exists():
+            raise YozoraError(
+                f"Clips are being taken back from {self.path}: if nobody is at it, "
+                f"`yozora revoke --corpus {self.path}` finishes what was interrupted."
+            )
         return self.ledger.manifest(clips, self.policy.use)
 
     def encoded(self, clips: Iterable[str], where: str) -> None:
@@ -202,10 +221,12 @@ class Corpus:
         once.
         Raises YozoraError when a record has no licence, or a file cannot be written.
         """
+        self._require_present()
         pending: list[Row] = []
+        revoked: list[tuple[str, str]] = []
         done, count = 0, Counter[str]()
         committed = time.monotonic()
-        with scratch(self.path, "incoming") as folder:
+        with locked(self.path, alone=False), scratch(self.path, "incoming") as folder:
             try:
                 for row in self._stored(items, folder, workers):
                     done += 1
@@ -213,15 +234,16 @@ class Corpus:
                         pending.append(row)
                     late = time.monotonic() - committed > COMMIT_SECONDS
                     if len(pending) >= COMMIT_ROWS or (pending and late):
-                        count.update(self._commit(pending))
+                        count.update(self._commit(pending, revoked))
                         pending, committed = [], time.monotonic()
                     if progress is not None:
                         progress(done)
             finally:
-                count.update(self._commit(pending))
-        if count.total():
-            self._compact()
-        return Added(count["added"], done - count.total(), count["updated"])
+                count.update(self._commit(pending, revoked))
+            if count.total():
+                self._compact()
+        same = done - count.total() - len(revoked)
+        return Added(count["added"], same, count["updated"], revoked)
 
     def give_tag(self, name: str) -> None:
         """Names the catalogue's present state, which can be opened as DIR@NAME from now on; the ledger is told.
@@ -232,9 +254,11 @@ class Corpus:
             raise YozoraError(f"'{name}' cannot be a tag: use letters, digits, '.', '_' and '-'.")
         if name in self.tags():
             raise YozoraError(f"{self.path} has a tag '{name}' already: choose another name.")
-        dataset = self._dataset()
-        dataset.tags.create(name, dataset.version)
-        self.consumed("tag", name, [row.id for row in self.rows()])
+        self._require_present()
+        with locked(self.path, alone=False):
+            now = self.pinned()
+            self.consumed("tag", name, [row.id for row in now.rows()])
+            self._dataset().tags.create(name, now.state)
 
     def drop(self, source: str | Path, reason: str) -> None:
         """Note that a source was refused, and why; an empty reason takes that back."""
@@ -244,28 +268,46 @@ class Corpus:
 
     def remove(self, clips: Collection[str], sources: Collection[str] = ()) -> None:
         """Removes clips for good: their files, their rows, all earlier versions of the catalogue with the tags on them,
-        and what the list of refusals says of ``sources``.
+        what the list of refusals says of ``sources``, and what killed processes left. To be called alone (see lock.py).
 
         Raises YozoraError when the catalogue cannot be rewritten.
         """
-        for clip in clips:
-            (self.path / clip_path(clip)).unlink(missing_ok=True)
+        self._require_present()
         drops = [drop for drop in self.drops() if drop["source"] not in sources]
         lines = (json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops)
         write_atomic(self.path / "drops.jsonl", "".join(lines))
         dataset = self._dataset()
-        wanted = ", ".join(f"'{clip}'" for clip in clips)
+        wanted = list(clips)
         try:
-            if wanted:
-                dataset.delete(f"id IN ({wanted})")
+            for start in range(0, len(wanted), COMMIT_ROWS):
+                some = ", ".join(f"'{clip}'" for clip in wanted[start : start + COMMIT_ROWS])
+                dataset.delete(f"id IN ({some})")
             dataset.optimize.compact_files(
                 materialize_deletions=True, materialize_deletions_threshold=0.0
             )
             for tag in dataset.tags.list():
                 dataset.tags.delete(tag)
             dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise YozoraError(f"{self._catalogue} could not be rewritten: {error}.") from error
+        there = {row.path for row in self.rows()}
+        for file in sorted((self.path / "clips").rglob("*.mp4")):
+            if file.relative_to(self.path).as_posix() not in there:
+                file.unlink()
+        for left in self.path.rglob(".*.building-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def remains(self, clips: Collection[str]) -> list[str]:
+        """What the catalogue still holds of removed clips, a sentence each: rows, versions, files of neither."""
+        dataset = self._dataset()
+        left = [f"{self._catalogue} has {row.id}" for row in self.rows() if row.id in clips]
+        if len(dataset.versions()) > 1 or dataset.tags.list():
+            left.append(f"{self._catalogue} has earlier versions")
+        mine = {
+            Path(file.path).name for part in dataset.get_fragments() for file in part.data_files()
+        }
+        stored = (path for path in (self.path / "catalogue.lance" / "data").glob("*"))
+        return left + [f"{path} belongs to no row" for path in stored if path.name not in mine]
 
     def _stored(
         self, items: Iterable[tuple[Clip, Record]], folder: Path, workers: int
@@ -303,9 +345,19 @@ class Corpus:
             part.replace(place)
         return row
 
-    def _commit(self, rows: list[Row]) -> dict[str, int]:
-        """Append the rows whose clip is new, put those that differ in the old ones' place; says how many."""
-        rows = self._entered(rows)
+    def _require_present(self) -> None:
+        """Raises YozoraError for a state of the past, which cannot be changed."""
+        if self.state:
+            raise YozoraError(
+                f"{self.path}@{self.state} is a state of the past: change {self.path} itself."
+            )
+
+    def _commit(self, rows: list[Row], revoked: list[tuple[str, str]]) -> dict[str, int]:
+        """Append the rows whose clip is new, put those that differ in the old ones' place; says how many.
+
+        Those that were revoked once are left out, and noted in ``revoked``.
+        """
+        rows = self._entered(rows, revoked)
         if not rows:
             return {}
         there = self._rows_of(row.id for row in rows)
@@ -325,18 +377,18 @@ class Corpus:
             raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
         return {"added": len(fresh), "updated": len(changed)}
 
-    def _entered(self, rows: list[Row]) -> list[Row]:
+    def _entered(self, rows: list[Row], revoked: list[tuple[str, str]]) -> list[Row]:
         """The rows whose clips the ledger knows when this returns: all but those that were revoked once."""
         if not rows:
             return []
         ids = [row.id for row in rows]
-        revoked = set(self.ledger.standing(ids)["revoked"])
+        gone = set(self.ledger.standing(ids)["revoked"])
         for row in rows:
-            if row.id in revoked:
+            if row.id in gone:
                 (self.path / row.path).unlink(missing_ok=True)
-                self.drop(row.source, "A clip of it was taken back, and what is revoked stays so.")
+                revoked.append((row.source, "Clips of it were taken back once, and stay out."))
         known = self.ledger.made_from(ids)
-        kept = [row for row in rows if row.id not in revoked]
+        kept = [row for row in rows if row.id not in gone]
         self.ledger.append(
             *(
                 record.clip(row.id, source, start=start_of(row), captions=row.captions)
@@ -365,7 +417,7 @@ class Corpus:
 
     def _dataset(self) -> Any:
         try:
-            return lance.dataset(self._catalogue, version=self.tag or None)
+            return lance.dataset(self._catalogue, version=self.state or None)
         except (OSError, ValueError) as error:
             raise YozoraError(f"{self.path} has no readable catalogue: {error}.") from error
 

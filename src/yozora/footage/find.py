@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yozora.errors import YozoraError
@@ -19,15 +19,37 @@ MEDIA = {f".{suffix}" for suffix in f"{VIDEOS} {STILLS}".split()}
 SIDECARS = {".json", ".srt", ".vtt", ".txt", ".xml"}
 
 
+@dataclass(frozen=True)
+class Context:
+    """What is known of a file before it is opened. root: the folder that was named, up to which its site's files count.
+    listed: what a list says of it. item: what the archive's item it lies in says."""
+
+    root: Path
+    listed: Sidecar | None = None
+    item: Sidecar | None = None
+
+    def said(self, beside: Sidecar) -> Sidecar:
+        """All that is said of the file, the list's word first, then that of the files beside it."""
+        order = [speaker for speaker in (self.listed, beside, self.item) if speaker is not None]
+        said = order[0]
+        for speaker in order[1:]:
+            said = said.or_else(speaker)
+        return said
+
+
 @dataclass
 class Found:
-    """files, in order; what manifests and items say of them; paths that lead nowhere, with the reason; how many other
-    files were passed over."""
+    """Files, in order, each with its context; paths that lead nowhere, with the reason; how many others were passed over."""
 
-    files: list[Path] = field(default_factory=list)
-    said: dict[Path, Sidecar] = field(default_factory=dict)
+    contexts: dict[Path, Context] = field(default_factory=dict)
     refused: list[tuple[Path, str]] = field(default_factory=list)
     ignored: int = 0
+    seen: dict[str, Path] = field(default_factory=dict)  # real path -> the name it was met under
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in order."""
+        return list(self.contexts)
 
 
 def find(paths: Iterable[str | Path]) -> Found:
@@ -35,71 +57,91 @@ def find(paths: Iterable[str | Path]) -> Found:
 
     In folders only files named like media count, and hidden ones are passed over; sidecars are passed over
     everywhere, so that `FOLDER/*` means what FOLDER does. Links are followed, each file and folder once, so that a
-    loop of links ends.
+    loop of links ends. What a list says of a file holds however else the file is named.
     """
     found = Found()
-    seen: set[str] = set()
     for path in map(Path, paths):
-        if path.is_dir():
-            walk(path, found, seen)
-        elif not path.exists():
-            found.refused.append((path, "There is no such file or folder."))
-        elif path.suffix.lower() in MANIFESTS:
-            listed(path, found, seen)
-        elif path.suffix.lower() in SIDECARS:
-            found.ignored += 1
-        else:
-            take(path, found, seen)
+        try:
+            one(path, found)
+        except OSError as error:
+            found.refused.append((path, f"It cannot be looked at: {error.strerror}."))
     return found
 
 
-def walk(folder: Path, found: Found, seen: set[str]) -> None:
+def one(path: Path, found: Found) -> None:
+    """Add what a path that was named leads to."""
+    if path.is_dir():
+        walk(path, path, None, found)
+    elif not path.exists():
+        found.refused.append((path, "There is no such file or folder."))
+    elif path.suffix.lower() in MANIFESTS:
+        of_list(path, found)
+    elif path.suffix.lower() in SIDECARS:
+        found.ignored += 1
+    else:
+        take(path, Context(path.parent, item=read_item(path.parent)), found)
+
+
+def walk(folder: Path, root: Path, item: Sidecar | None, found: Found) -> None:
     """Add what is in a folder and below."""
-    if once(folder, seen):
+    if met(folder, found) is not None:
         return
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         found.refused.append((folder, f"The folder cannot be read: {error.strerror}."))
         return
-    item = read_item(folder)
+    item = read_item(folder) or item
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if item is not None:
-            found.said[entry] = item
         if entry.is_dir():
-            walk(entry, found, seen)
+            walk(entry, root, item, found)
         elif entry.suffix.lower() in MEDIA:
-            take(entry, found, seen)
+            take(entry, Context(root, item=item), found)
         else:
             found.ignored += 1
 
 
-def listed(manifest: Path, found: Found, seen: set[str]) -> None:
+def of_list(manifest: Path, found: Found) -> None:
     """Add the files of a manifest, and what it says of them."""
     try:
-        items = read_manifest(manifest)
+        items, refused = read_manifest(manifest)
     except YozoraError as error:
         found.refused.append((manifest, str(error)))
         return
+    found.refused += refused
     for file, said in items:
-        if file.is_file():
-            take(file, found, seen)
-            found.said[file] = said
+        try:
+            there = file.is_file()
+        except OSError:
+            there = False
+        if there:
+            context = Context(manifest.parent, said, read_item(file.parent))
+            take(file, context, found)
         else:
             found.refused.append((file, f"{manifest} names it, and there is no such file."))
 
 
-def take(file: Path, found: Found, seen: set[str]) -> None:
-    """Add a file unless it was met under another name."""
-    if not once(file, seen):
-        found.files.append(file)
+def take(file: Path, context: Context, found: Found) -> None:
+    """Add a file; of one that was met before keep what is newly said, and refuse it where two lists disagree."""
+    before = met(file, found)
+    if before is None:
+        found.contexts[file] = context
+    elif before in found.contexts and context.listed is not None:
+        known = found.contexts[before]
+        if known.listed not in (None, context.listed):
+            del found.contexts[before]
+            found.refused.append(
+                (before, "Two lists say different things of it: mend one of them.")
+            )
+        else:
+            found.contexts[before] = replace(known, listed=context.listed)
 
 
-def once(path: Path, seen: set[str]) -> bool:
-    """Whether this path was met before; it is from now on."""
+def met(path: Path, found: Found) -> Path | None:
+    """Under which name this file or folder was met before; from now on it was, under this one."""
     real = os.path.realpath(path)
-    met = real in seen
-    seen.add(real)
-    return met
+    before = found.seen.get(real)
+    found.seen.setdefault(real, path)
+    return before

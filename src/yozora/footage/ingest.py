@@ -16,7 +16,7 @@ import numpy as np
 
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
-from yozora.footage.find import find
+from yozora.footage.find import Context, find
 from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.windows import clip_length, windows
 from yozora.rights.consent import Consent, read_consent
@@ -29,6 +29,7 @@ from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe, stream
 
 SPLITS = ("train", "validation", "heldout")
 NANO = (112, 64)
+GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
 
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
@@ -46,7 +47,8 @@ class Store(Protocol):
         """What decides on them."""
 
     def add(self, items: Iterable[tuple[Clip, Record]]) -> Any:
-        """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`."""
+        """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`, and what was
+        `revoked` before: sources with a sentence each."""
 
     def drop(self, source: str | Path, reason: str) -> None:
         """Note a refusal."""
@@ -124,20 +126,21 @@ def ingest_into(
     refused = [(shown(path), reason) for path, reason in found.refused]
 
     def items() -> Iterator[tuple[Clip, Record]]:
-        for number, path in enumerate(found.files):
+        for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                said = found.said.get(path, Sidecar())
-                yield from clips(path, said, settings, policy, ledger)
+                yield from clips(path, context, settings, policy, ledger)
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
+    before = corpus.drops()
     added = corpus.add(items())
+    refused += added.revoked
     for path, reason in refused:
         corpus.drop(path, reason)
     mended = {shown(path) for path in found.files} - {path for path, _ in refused}
-    for drop in corpus.drops():
+    for drop in before:
         if drop["source"] in mended:
             corpus.drop(drop["source"], "")
     return Report(
@@ -188,16 +191,16 @@ def make_settings(
 
 
 def clips(
-    path: Path, said: Sidecar, settings: Settings, policy: Policy, ledger: Ledger
+    path: Path, context: Context, settings: Settings, policy: Policy, ledger: Ledger
 ) -> Iterator[tuple[Clip, Record]]:
     """The clips of one file with their records. Raises YozoraError where it cannot go on."""
-    sidecar = said.or_else(read_sidecar(path))
+    sidecar = context.said(read_sidecar(path))
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
             f"{path}: its sidecar's split '{sidecar.split}' is none of {', '.join(SPLITS)}."
         )
     digest = file_hash(path)
-    licence = licence_of(path, digest, sidecar, settings, policy, ledger)
+    licence = licence_of(path, digest, context.root, sidecar, settings, policy, ledger)
     info = probe(path)
     split = settings.split or sidecar.split or split_of(digest)
     content = list(content_rect(info, settings.size))
@@ -219,7 +222,13 @@ def clips(
 
 
 def licence_of(
-    path: Path, digest: str, sidecar: Sidecar, settings: Settings, policy: Policy, ledger: Ledger
+    path: Path,
+    digest: str,
+    root: Path,
+    sidecar: Sidecar,
+    settings: Settings,
+    policy: Policy,
+    ledger: Ledger,
 ) -> str:
     """The licence by which a file may be used, once its rights are read, decided on and entered.
 
@@ -231,7 +240,7 @@ def licence_of(
     except YozoraError as error:
         raise YozoraError(f"{path}: {error}") from None
     terms = file_hash(Path(sidecar.terms)) if sidecar.terms else ""
-    if sidecar.domain == "gameplay" and not terms:
+    if sidecar.domain.casefold() in GAMES and not terms:
         raise YozoraError(
             f"{path} is a recording of a game, and its publisher decides what may be done with it: put the publisher's "
             "policy on file, and name it as its 'terms'."
@@ -239,7 +248,7 @@ def licence_of(
     url = readable(sidecar.url or settings.url)
     evidence = Evidence(
         digest,
-        read_signals(path, licence=licence, url=url),
+        read_signals(path, licence=licence, url=url, root=root),
         read_consent(sidecar.consent) if sidecar.consent else settings.consent,
         sidecar.country,
     )

@@ -86,8 +86,8 @@ class Shards:
         return value
 
 
-def remove(folder: Path, keys: Collection[str]) -> int:
-    """Rewrites the files of a cache without the entries of these keys; returns how many there were.
+def prune(folder: Path, wanted: Collection[str]) -> int:
+    """Rewrites the files of a cache without the entries of other keys than these; returns how many there were.
 
     A file's rest is in place before the file goes, so that nothing else is lost whenever this is interrupted. Who has
     the cache open still sees the old files. Raises YozoraError when a file is damaged.
@@ -96,7 +96,7 @@ def remove(folder: Path, keys: Collection[str]) -> int:
     shards = Shards(folder)
     for path in sorted(folder.glob("[0-9a-f]*.safetensors")):
         held = shards.keys_of(path)
-        kept = [row for row, key in enumerate(held) if key not in keys]
+        kept = [row for row, key in enumerate(held) if key in wanted]
         if len(kept) == len(held):
             continue
         if kept:

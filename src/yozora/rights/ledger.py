@@ -230,6 +230,18 @@ class Ledger:
         )
         return self._hashes(question, name)
 
+    def unerased(self, digests: Iterable[str]) -> list[str]:
+        """Those of which the file still holds words, after a revocation that was not finished. Raises as `about`."""
+        question = "SELECT 1 FROM entries JOIN payloads USING (seq) WHERE subject = ? LIMIT 1"
+        with self._reading() as database:
+            swept = not database.execute("PRAGMA user_version").fetchone()[0]
+            return [
+                digest
+                for digest in digests
+                if not swept
+                or database.execute(question, (bytes.fromhex(check_hash(digest)),)).fetchone()
+            ]
+
     def clips_of(self, source: str) -> list[str]:
         """The clips that were cut from a source, by their hashes. Raises YozoraError when the hash is none."""
         question = "SELECT DISTINCT subject FROM entries WHERE parent = ? AND kind = 'clip' ORDER BY subject"
@@ -555,8 +567,10 @@ def stands(database: sqlite3.Connection, digest: bytes, use: str, known: dict[by
 
 
 def stands_by(decision: Json, use: str) -> str:
-    """What one decision means for a use: a permission for commercial use covers research, and not the reverse."""
-    if not decision["allowed"]:
+    """What one decision means today for a use: a permission for commercial use covers research, and not the reverse;
+    one that has expired permits nothing."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    if not decision["allowed"] or (decision["expires"] and decision["expires"] < today):
         return "refused"
     return "allowed" if decision["use"] in (use, "commercial") else "undecided"
 

@@ -57,6 +57,7 @@ class Decision:
     """Whether a source may be used, by which rule of which policy, and a sentence why.
 
     obligations: what the licences ask for, of "attribution" and "share-alike". licences: those that were weighed.
+    expires: the last day on which an allowance holds, the first of the policy's, the consent's and the terms'.
     """
 
     allowed: bool
@@ -67,10 +68,11 @@ class Decision:
     policy_hash: str
     licences: tuple[str, ...] = ()
     obligations: tuple[str, ...] = ()
+    expires: date | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The decision as JSON types."""
-        return asdict(self)
+        return {**asdict(self), "expires": str(self.expires or "")}
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,18 @@ def decision(case: Case, allowed: bool, rule: str, why: str) -> Decision:
     owed = obligations(case.policy, licences) if allowed and not case.consented else ()
     if case.objection and not allowed:
         why += f" The consent record does not help: {case.objection}."
+    consent = case.evidence.consent if case.consented else None
+    ends = (case.policy.expires, case.evidence.expires, consent.expires if consent else None)
     return Decision(
-        allowed, rule, why, case.policy.use, case.policy.version, case.policy.hash, licences, owed
+        allowed,
+        rule,
+        why,
+        case.policy.use,
+        case.policy.version,
+        case.policy.hash,
+        licences,
+        owed,
+        min((end for end in ends if end), default=None),
     )
 
 

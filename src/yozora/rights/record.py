@@ -93,6 +93,7 @@ def decided(subject: str, decision: Decision) -> New:
         "policy": check_code(decision.policy),
         "policy_hash": check_hash(decision.policy_hash),
         "obligations": list(decision.obligations),
+        "expires": str(decision.expires or ""),
     }
     payload = {"why": decision.why, "licences": list(decision.licences)}
     return New("decided", check_hash(subject), facts=facts, payload=payload)
