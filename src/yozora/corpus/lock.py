@@ -1,6 +1,6 @@
 """Who may change a corpus at once: any number of writers that add, or one that takes away.
 
-An advisory lock of the operating system on DIR/.lock, gone with the process that holds it. Where there is none
+An advisory lock of the operating system on DIR/lock, gone with the process that holds it. Where there is none
 (Windows), nothing is kept apart.
 """
 
@@ -17,7 +17,7 @@ try:
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-NAME = ".lock"
+NAME = "lock"
 
 
 @contextmanager
