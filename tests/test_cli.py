@@ -296,17 +296,17 @@ def test_doctor_reads_processor_flags() -> None:
 
 @given(st.integers(1, 10**5), st.integers(1, 10**5))
 def test_sizes_are_read_as_written(width: int, height: int) -> None:
-    assert cli.parse_size(f"{width}x{height}") == (width, height)
+    assert terminal.parse_size(f"{width}x{height}") == (width, height)
 
 
 @given(st.floats(0, 1e4), st.floats(1e-3, 1e4))
 def test_spans_are_read_as_written(start: float, length: float) -> None:
-    assert cli.parse_span(f"{start!r}:{start + length!r}") == (start, start + length)
+    assert terminal.parse_span(f"{start!r}:{start + length!r}") == (start, start + length)
 
 
 @given(st.text())
 def test_no_text_makes_the_parsers_crash(text: str) -> None:
-    for parse in (cli.parse_size, cli.parse_span):
+    for parse in (terminal.parse_size, terminal.parse_span):
         try:
             parse(text)
         except ValueError:
