@@ -17,7 +17,7 @@ class Guidance:
     """``scale`` 1 means none; guidance acts where low <= sigma <= high."""
 
     scale: float = 4.0
-    low: float = 0.35
+    low: float = 0.65
     high: float = 1.0
 
     def active(self, sigma: float) -> bool:

@@ -35,7 +35,7 @@ class Settings:
 
     steps: int = 20
     guidance: float = 4.0
-    guidance_low: float = 0.35
+    guidance_low: float = 0.65
     guidance_high: float = 1.0
     shift: float = 2.0
     solver: str = "multistep"
