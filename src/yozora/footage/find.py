@@ -39,7 +39,7 @@ class Context:
 
 @dataclass
 class Found:
-    """Files, in order, each with its context; paths that lead nowhere, with the reason; how many others were passed over."""
+    """Files, in order, each with its context; paths that lead nowhere, with the reason; how many were passed over."""
 
     contexts: dict[Path, Context] = field(default_factory=dict)
     refused: list[tuple[Path, str]] = field(default_factory=list)

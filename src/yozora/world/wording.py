@@ -328,7 +328,7 @@ def _places() -> Grammar:
     grammar: Grammar = {}
     for row, name in (("top", "upper"), ("bottom", "lower")):
         for side in OTHER:
-            corner = (
+            corner: Phrases = (
                 f"{row} {side}",
                 f"{name} {side}",
                 f"{row} {side} corner",
@@ -336,7 +336,7 @@ def _places() -> Grammar:
             )
             corner += (f"{name} {side}-hand corner", f"{row} {side} part", f"*{row} {side} region")
             grammar[f"place:{row}-{side}"] = joined(AT, tuple(_starred("the ", c) for c in corner))
-        edge = (
+        edge: Phrases = (
             f"{row}",
             f"{row} edge",
             f"{row} centre",
