@@ -131,7 +131,7 @@ def test_frames_are_let_go(tmp_path: Path) -> None:
     try:
         alive = []
         for _ in video.watch(path):
-            alive.append(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()))
+            alive.append(sum(type(o) is av.VideoFrame for o in gc.get_objects()))
     finally:
         gc.enable()
     assert len(alive) == 40

@@ -41,7 +41,7 @@ def guided(guidance: Guidance, network: Network) -> Guided:
 
 
 def test_guidance_goes_beyond_the_prompt_by_its_scale() -> None:
-    v = guided(Guidance(scale=3.0), Network())(torch.zeros(3, 1, *GRID), 0.5)
+    v = guided(Guidance(scale=3.0, low=0.0), Network())(torch.zeros(3, 1, *GRID), 0.5)
     for clip, word in enumerate((1.0, 2.0, 3.0)):
         assert torch.allclose(v[clip, :, 1], torch.tensor(3 * 10 * word + 0.5))
 
@@ -57,13 +57,13 @@ def test_guidance_acts_in_its_interval_alone(sigma: float) -> None:
 
 def test_a_scale_of_one_costs_no_second_evaluation() -> None:
     network = Network()
-    guided(Guidance(scale=1.0), network)(torch.zeros(3, 1, *GRID), 0.5)
+    guided(Guidance(scale=1.0, low=0.0), network)(torch.zeros(3, 1, *GRID), 0.5)
     assert len(network.calls[0][0]) == 3
 
 
 def test_known_tokens_enter_as_given_and_free_of_noise() -> None:
     network = Network()
-    guided(Guidance(), network)(torch.full((3, 1, *GRID), -1.0), 0.5)
+    guided(Guidance(low=0.0), network)(torch.full((3, 1, *GRID), -1.0), 0.5)
     x, sigma = network.calls[0]
     assert (x[:, :, 0] == 7).all()
     assert (x[:, :, 1] == -1).all()
