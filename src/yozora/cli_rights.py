@@ -111,8 +111,7 @@ def show_policy(corpus: Path | None, as_json: bool) -> None:
 
     from yozora.rights.policy_file import policy_text
 
-    own = open_corpus(corpus).path / "policy.toml" if corpus else None
-    text = policy_text(own if own and own.exists() else None)
+    text = policy_text(open_corpus(corpus).own_policy if corpus else None)
     print_json(tomllib.loads(text)) if as_json else click.echo(text, nl=False)
 
 

@@ -124,10 +124,14 @@ class Corpus:
 
     def read(self, row: Row, *, fps: float | None = None) -> Clip:
         """A row's clip, at another frame rate on request. Raises YozoraError when its file is gone."""
+        return video.read(self.file(row), fps=fps)
+
+    def file(self, row: Row) -> Path:
+        """Where a row's clip lies. Raises YozoraError when its file is gone."""
         path = self.path / row.path
         if not path.exists():
             raise YozoraError(f"{path} is missing: add the clip's source to the corpus again.")
-        return video.read(path, fps=fps)
+        return path
 
     def identity(self) -> str:
         """The hash of which clips there are, with which captions and splits; order does not count."""
@@ -171,8 +175,13 @@ class Corpus:
     @property
     def policy(self) -> Policy:
         """The policy that decides on footage: the corpus's own, else the one that comes with yozora."""
+        return load_policy(self.own_policy)
+
+    @property
+    def own_policy(self) -> Path | None:
+        """The corpus's own policy file, if it has one."""
         own = self.path / "policy.toml"
-        return load_policy(own if own.exists() else None)
+        return own if own.exists() else None
 
     def set_policy(self, file: str | Path) -> Policy:
         """Makes a policy file the corpus's own: it decides on what is taken in from now on. Raises as `load_policy`."""

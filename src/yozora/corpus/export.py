@@ -10,7 +10,6 @@ from pathlib import Path
 from yozora.artifact import building
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
-from yozora.errors import YozoraError
 
 STAGE = "export/1"
 
@@ -37,12 +36,7 @@ def export(
         with (folder / "list.jsonl").open("w", encoding="utf-8") as listing:
             for done, row in enumerate(rows):
                 progress(done, len(rows))
-                file = corpus.path / row.path
-                if not file.exists():
-                    raise YozoraError(
-                        f"{file} is missing: add the clip's source to the corpus again."
-                    )
-                shutil.copyfile(file, folder / f"{row.id}.mp4")
+                shutil.copyfile(corpus.file(row), folder / f"{row.id}.mp4")
                 listing.write(json.dumps(line(row), ensure_ascii=False) + "\n")
         text = json.dumps(rights, indent=1, ensure_ascii=False)
         (folder / "rights.json").write_text(text + "\n", encoding="utf-8")

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from yozora.corpus.catalogue import Corpus
-from yozora.corpus.report import Check, check, origin, show
+from yozora.corpus.report import Check, check, origin, picture, show
 from yozora.corpus.schema import Row
 from yozora.page import document, still, table_row
-from yozora.video import contact_sheet
 
 SHOWN = 24  # clips on the contact sheet
 LISTED = 30  # lines of a table
@@ -109,11 +108,9 @@ def clips(corpus: Corpus) -> list[str]:
     rows = [row for row in show(corpus, limit=SHOWN) if (corpus.path / row.path).exists()]
     if not rows:
         return []
-    captions = [row.captions[0] if row.captions else row.source for row in rows]
-    sheet = contact_sheet([corpus.read(row) for row in rows], captions, columns=2)
     return [
         '<h2>clips</h2><p class="note">Spread evenly over the corpus, not chosen.</p>',
-        still(sheet, "five frames of each clip"),
+        still(picture(corpus, rows), "five frames of each clip"),
     ]
 
 

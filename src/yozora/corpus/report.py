@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -169,6 +171,11 @@ def sheet(corpus: Corpus, rows: Sequence[Row], path: str | Path, *, columns: int
     """Write a contact sheet of these rows' clips, with their captions, as a PNG."""
     if not rows:
         raise YozoraError(f"{corpus.path} has no such clips, so there is nothing to show.")
+    return write_image(path, picture(corpus, rows, columns=columns))
+
+
+def picture(corpus: Corpus, rows: Sequence[Row], *, columns: int = 2) -> NDArray[np.uint8]:
+    """A contact sheet of these rows' clips, with their captions: [H, W, 3]."""
     clips = [corpus.read(row) for row in rows]
     captions = [row.captions[0] if row.captions else row.source for row in rows]
-    return write_image(path, contact_sheet(clips, captions, columns=columns))
+    return contact_sheet(clips, captions, columns=columns)

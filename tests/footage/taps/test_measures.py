@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,41 +18,37 @@ from yozora.footage.taps.likeness import HashTap, distance
 from yozora.footage.taps.motion import Motion, MotionTap
 
 
-def motion(film: Floats, fps: float = FPS) -> Motion:
-    tap = MotionTap()
-    for number, luma in enumerate(levels(film)):
+def seen(tap: Any, film: Iterable[Frames], fps: float = FPS) -> Any:
+    """What a tap says of a film."""
+    for number, luma in enumerate(film):
         tap.see(luma, number / fps)
     return tap.result()
+
+
+def motion(film: Floats, fps: float = FPS) -> Motion:
+    found: Motion = seen(MotionTap(), levels(film), fps)
+    return found
 
 
 def borders(film: Frames) -> Borders:
-    tap = BordersTap()
-    for luma in film:
-        tap.see(luma, 0.0)
-    return tap.result()
+    found: Borders = seen(BordersTap(), film)
+    return found
 
 
 def cadence(film: Floats, fps: float) -> Cadence:
-    tap = CadenceTap()
-    for number, luma in enumerate(levels(film)):
-        tap.see(luma, number / fps)
-    return tap.result()
+    found: Cadence = seen(CadenceTap(), levels(film), fps)
+    return found
 
 
 def light(film: Frames) -> Light:
-    tap = LightTap()
-    for luma in film:
-        tap.see(luma, 0.0)
-    result = tap.result()
-    assert result is not None
-    return result
+    found: Light | None = seen(LightTap(), film)
+    assert found is not None
+    return found
 
 
 def bits(film: Frames) -> int:
-    tap = HashTap()
-    for number, luma in enumerate(film):
-        tap.see(luma, number / FPS)
-    return tap.result().bits
+    found: int = seen(HashTap(), film).bits
+    return found
 
 
 # Motion
