@@ -21,7 +21,7 @@ from yozora.training.dit import ModelRecipe
 from yozora.training.vae import CodecRecipe
 
 AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, ModelRecipe)
-FROM_ZERO = {"seed", "state", "warmup"}  # whole numbers that may be 0; all others count from 1
+FROM_ZERO = {"seed", "state", "warmup", "read_captions"}  # whole numbers that may be 0; all others count from 1
 
 
 def nano_codec() -> CodecRecipe:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +52,15 @@ def row(name: str, kind: str = "world", split: str = "train", frames: int = 9) -
         height=32,
         width=32,
         fps=8.0,
-        labels_json="{}",
+        labels_json=json.dumps(scene(name)) if kind == "world" else "{}",
     )
+
+
+def scene(name: str) -> dict[str, Any]:
+    """A ball of that colour that falls, or flies to the right if its name is short."""
+    law, direction = ("throw", "right") if len(name) < 5 else ("fall", None)
+    ball = {"colour": name, "shape": "ball", "law": law, "direction": direction, "amplitude": 0.0}
+    return {"scene": {"bodies": [ball], "camera": {"motion": "still"}}}
 
 
 def generator(name: str) -> torch.Generator:

@@ -43,6 +43,22 @@ def state_map(labels: Mapping[str, Any], grid: tuple[int, int, int]) -> NDArray[
     return out.astype(np.float16)
 
 
+def told(labels: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a caption tells of a clip of the world: its things ("red ball") and their motions ("throw right").
+
+    Both are empty for every other clip. They are sets: captions name bodies in any order.
+    """
+    bodies = (labels.get("scene") or {}).get("bodies", ())
+    things = {f"{body['colour']} {body['shape']}" for body in bodies}
+    return tuple(sorted(things)), tuple(sorted({_motion(body) for body in bodies}))
+
+
+def _motion(body: Mapping[str, Any]) -> str:
+    if body["law"] == "pendulum":
+        return "pendulum from the right" if body["amplitude"] > 0 else "pendulum from the left"
+    return f"{body['law']} {body['direction'] or ''}".strip()
+
+
 def _frames_of(t: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first and the last frame [t] of each latent frame: 0, then 1-4, 5-8, ..."""
     last = 4 * np.arange(t)

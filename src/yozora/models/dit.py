@@ -6,6 +6,7 @@ differ by their noise level alone, so every task is the same network with anothe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -176,15 +177,9 @@ class DiT(nn.Module):
     def forward(
         self, x: Tensor, sigma: Tensor, text: Text, facts: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        _, _, t, h, w = x.shape
-        head = self.config.width // self.config.heads
-        angles = rope_angles(t, h, w, head, x.device)
-        # Rotary embeddings alone only say how far tokens are apart; "at the top left" needs to know where they are.
-        places = self.position(positions(t, h, w, x.device))
-        y = self.patch_in(rearrange(x, "b z t h w -> b (t h w) z")) + places
-        cos, sin = angles.cos().to(y.dtype), angles.sin().to(y.dtype)
-        words = normalise(self.text_in(text.states))
-        bias = (~text.mask[:, None, None, :]).to(y.dtype) * -1e4
+        grid = x.shape[2:]
+        y, cos, sin = self.tokens(rearrange(x, "b z t h w -> b (t h w) z"), grid)
+        words, bias, by_clip = self.condition(y, text, facts)
 
         # Few noise levels occur in a batch (one or two a clip), so each is embedded once and handed out to its tokens,
         # or to a whole clip at once where nothing is known: sampling from text is a fifth faster so.
@@ -192,21 +187,56 @@ class DiT(nn.Module):
         if bool((each == each[:, :1]).all()):
             each = each[:, :1]
         levels, index = torch.unique(each, return_inverse=True)
-        level = self.sigma(levels.unsqueeze(-1))
-        present = text.mask.unsqueeze(-1)
-        pooled = (text.states * present).sum(1) / present.sum(1).clamp(min=1)
-        scaled = facts / facts.new_tensor([30.0, 10.0, 10.0])  # about 1 for a usual clip
-        clip = F.silu(self.facts(scaled) + self.pooled_in(pooled))
-        by_level, by_clip = self.sigma_modulation(F.silu(level))[index], self.facts_modulation(clip)
-        modulation = by_level + by_clip.unsqueeze(1)
+        level = F.silu(self.sigma(levels.unsqueeze(-1)))
+        modulation = self.sigma_modulation(level)[index] + by_clip
 
         state = None
         for number, block in enumerate(self.blocks):
             y = block(y, modulation, words, bias, cos, sin)
             if self.state is not None and number + 1 == self.config.state_block:
-                state = rearrange(
-                    self.state(normalise(y)), "b (t h w) s -> b t h w s", t=t, h=h, w=w
-                )
-        shift, scale = self.final_modulation(F.silu(level))[index].chunk(2, dim=-1)
+                state = self.cells(self.state(normalise(y)), grid)
+        shift, scale = self.final_modulation(level)[index].chunk(2, dim=-1)
         y = self.out(modulate(y, shift, scale + 1))
-        return rearrange(y, "b (t h w) z -> b z t h w", t=t, h=h, w=w), state
+        return rearrange(self.cells(y, grid), "b t h w z -> b z t h w"), state
+
+    def read(
+        self, noise: Tensor, places: Tensor, grid: tuple[int, int, int], text: Text, facts: Tensor
+    ) -> Tensor:
+        """What a few tokens of pure noise have made of the text half-way up, normalised: [B, P, D].
+
+        noise [B, P, Z] stands at ``places`` [P], numbers of cells of a ``grid`` (t, h, w).
+        """
+        y, cos, sin = self.tokens(noise, grid, places)
+        words, bias, by_clip = self.condition(y, text, facts)
+        modulation = self.sigma_modulation(F.silu(self.sigma(noise.new_ones(1, 1, 1)))) + by_clip
+        for block in self.blocks[: self.config.state_block]:
+            y = block(y, modulation, words, bias, cos, sin)
+        return normalise(y)
+
+    def tokens(
+        self, values: Tensor, grid: Sequence[int], places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedded tokens [B, N, D] with their cosines and sines [N, head / 2], of all cells of a grid or of some."""
+        head = self.config.width // self.config.heads
+        angles = rope_angles(*grid, head, values.device)
+        # Rotary embeddings alone only say how far tokens are apart; "at the top left" needs to know where they are.
+        where = positions(*grid, values.device)
+        if places is not None:
+            angles, where = angles[places], where[places]
+        y = self.patch_in(values) + self.position(where)
+        return y, angles.cos().to(y.dtype), angles.sin().to(y.dtype)
+
+    def condition(self, y: Tensor, text: Text, facts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Words [B, L, D], the bias that hides their padding, and the clip's modulation [B, 1, 6 D], for tokens y."""
+        words = normalise(self.text_in(text.states))
+        bias = (~text.mask[:, None, None, :]).to(y.dtype) * -1e4
+        present = text.mask.unsqueeze(-1)
+        pooled = (text.states * present).sum(1) / present.sum(1).clamp(min=1)
+        scaled = facts / facts.new_tensor([30.0, 10.0, 10.0])  # about 1 for a usual clip
+        clip = F.silu(self.facts(scaled) + self.pooled_in(pooled))
+        return words, bias, self.facts_modulation(clip).unsqueeze(1)
+
+    @staticmethod
+    def cells(y: Tensor, grid: Sequence[int]) -> Tensor:
+        """Tokens [B, t h w, ...] as the grid's cells [B, t, h, w, ...]."""
+        return y.unflatten(1, tuple(grid))

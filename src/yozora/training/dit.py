@@ -28,6 +28,7 @@ from yozora.models.text import pad
 from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
 from yozora.training.optim import MuonAdamW, warmup_stable_decay
+from yozora.training.reading import Page, Reading
 from yozora.training.state import (
     Facts,
     Log,
@@ -64,8 +65,9 @@ class ModelRecipe:
     ``shapes``: the buckets clips are trained at. ``real_share`` of the clips drawn are footage. ``sigma_mean``,
     ``sigma_std``: the logit-normal density of noise levels; where bodies go is decided above 0.8, what they look like
     below. ``drop_text``: share of captions left empty, for guidance. ``state_weight``: of the auxiliary loss on the
-    world's facts (latents/state.py). ``compile``: fuse element-wise work, which takes a C++ compiler and a minute
-    before the first step. ``validate_every``, ``preview_every``: steps from one look at the run to the next.
+    world's facts (latents/state.py). ``read_captions`` more captions a step are read without a picture (reading.py),
+    which counts ``read_weight``. ``compile``: fuse element-wise work, which takes a C++ compiler and a minute before
+    the first step. ``validate_every``, ``preview_every``: steps from one look at the run to the next.
     """
 
     name: str
@@ -85,6 +87,8 @@ class ModelRecipe:
     sigma_mean: float = 1.2
     sigma_std: float = 1.1
     state_weight: float = 8.0
+    read_captions: int = 64
+    read_weight: float = 0.2
     clip: float = 1.0
     compile: bool = False
     seed: int = 1
@@ -294,15 +298,24 @@ def train(
     held_out = [batch.to(device) for batch in fixed_batches(recipe, validation, texts)]
     began = saved = time.monotonic()
     waited = 0.0
-    batches = prefetch(lambda step: draws.batch(step, last), range(done, last))
+    reading = Reading(buckets, texts, recipe.read_captions, recipe.seed)
+
+    def drawn(step: int) -> tuple[Batch, Page | None]:
+        return draws.batch(step, last), reading.page(step, recipe.config.latent)
+
+    batches = prefetch(drawn, range(done, last))
     with Log(out, done) as log, closing(batches):
         for step in range(done, last):
             asked = time.monotonic()
-            batch = next(batches).to(device)
+            batch, page = next(batches)
+            batch = batch.to(device)
             waited += time.monotonic() - asked
 
             per_clip, state = losses(network, batch)
             loss = per_clip.mean() + recipe.state_weight * state.mean()
+            if page is not None:
+                read = reading.loss(network, page.to(device))
+                loss = loss + recipe.read_weight * read
             require_finite(out, step, loss=loss.item())
             if (
                 step and asked - saved > 60 * recipe.checkpoint_minutes
@@ -323,6 +336,8 @@ def train(
                 "state_loss": state.mean().item(),
                 "gradient": norm.item(),
             }
+            if page is not None:
+                report["read_loss"] = read.item()
             if held_out and done % recipe.validate_every == 0:
                 report |= validate(network, ema, held_out)
             if probe is not None and done % probe.every == 0:
