@@ -32,8 +32,10 @@ def report(*arguments: object) -> dict[str, object]:
 @pytest.fixture
 def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    frames = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), np.uint8)
-    return write(Clip(frames.repeat(8, 1).repeat(8, 2), 8.0), Path("harbour.mp4"))
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    picture = picture.repeat(2, 0).repeat(2, 1)
+    frames = np.stack([np.roll(picture, 2 * t, 1) for t in range(20)])
+    return write(Clip(frames, 8.0), Path("harbour.mp4"))
 
 
 def take(*options: object) -> Result:

@@ -17,6 +17,7 @@ from yozora.latents.buckets import Shape
 from yozora.latents.encode import buckets, text_folder
 from yozora.latents.store import Shards, TextCache
 from yozora.models.vae import Codec, CodecConfig
+from yozora.recipes import sieve_recipe
 from yozora.revoke import revoke
 from yozora.rights.intake import admit_named
 from yozora.video import Clip, write
@@ -27,9 +28,10 @@ ANN, BOB = "Ann Example", "Боб Пример"
 
 
 def film(path: Path, seed: int) -> Path:
-    """Noise in large squares that changes from frame to frame."""
-    frames = np.random.default_rng(seed).integers(0, 256, (12, 4, 6, 3), np.uint8)
-    return write(Clip(frames.repeat(8, 1).repeat(8, 2), 8.0), path)
+    """Squares in all colours, passing by."""
+    squares = np.random.default_rng(seed).integers(0, 256, (16, 24, 3), np.uint8)
+    picture = squares.repeat(2, 0).repeat(2, 1)
+    return write(Clip(np.stack([np.roll(picture, 2 * t, 1) for t in range(12)]), 8.0), path)
 
 
 def states(texts: Sequence[str]) -> list[torch.Tensor]:
@@ -212,9 +214,17 @@ def card(path: Path, shade: int) -> Path:
 
 def test_clips_that_look_alike_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
+    everything_passes = sieve_recipe("everything")
     for number in range(4):
         path = card(tmp_path / f"{number}.png", 40 * number + 20)
-        ingest_into(corpus, [path], licence="CC0-1.0", holder=f"Holder {number}", size=(48, 32))
+        ingest_into(
+            corpus,
+            [path],
+            licence="CC0-1.0",
+            holder=f"Holder {number}",
+            size=(48, 32),
+            sieve=everything_passes,
+        )
     assert len(revoke(corpus, holders=["holder 0"]).clips) == 1
     assert len(corpus.rows()) == 3
     assert [corpus.read(row).frames.shape for row in corpus.rows()] == [(1, 32, 48, 3)] * 3

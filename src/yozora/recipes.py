@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from yozora.errors import YozoraError
+from yozora.footage.sieve import Sieve
 from yozora.latents.buckets import Shape
 from yozora.latents.state import STATE
 from yozora.models.dit import DiTConfig
@@ -20,8 +21,14 @@ from yozora.models.vae import CodecConfig
 from yozora.training.dit import ModelRecipe
 from yozora.training.vae import CodecRecipe
 
-AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, ModelRecipe)
-FROM_ZERO = {"seed", "state", "warmup", "read_captions"}  # whole numbers that may be 0; all others count from 1
+AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, ModelRecipe, Sieve)
+FROM_ZERO = {
+    "seed",
+    "state",
+    "warmup",
+    "read_captions",
+    "duplicate_bits",
+}  # whole numbers that may be 0; all others count from 1
 
 
 def nano_codec() -> CodecRecipe:
@@ -73,6 +80,20 @@ def debug() -> ModelRecipe:
     )
 
 
+def usual() -> Sieve:
+    """Leaves out what teaches nothing: frozen, black, blown out, blurred, shaken, broken up, or there already."""
+    return Sieve()
+
+
+def everything() -> Sieve:
+    """Keeps all clips."""
+    endless = math.inf
+    return Sieve(
+        "everything", 0.0, 0.0, endless, endless, endless, endless, 0.0, 0.0, duplicate_bits=0
+    )
+
+
+SIEVES = {"usual": usual, "everything": everything}
 CODECS = {"nano": nano_codec, "debug": debug_codec}
 MODELS = {"nano": nano, "small": small, "base": base, "debug": debug}
 
@@ -94,6 +115,14 @@ def model_recipe(name: str, settings: Mapping[str, str] | None = None) -> ModelR
     Raises YozoraError for an unknown name, and as :func:`override` does.
     """
     return override(_named(MODELS, name), settings or {})
+
+
+def sieve_recipe(name: str, settings: Mapping[str, str] | None = None) -> Sieve:
+    """The sieve of that name with ``key=value`` settings applied.
+
+    Raises YozoraError for an unknown name, and as :func:`override` does.
+    """
+    return override(_named(SIEVES, name), settings or {})
 
 
 def override(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:

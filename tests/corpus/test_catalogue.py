@@ -338,3 +338,17 @@ def test_the_last_word_on_a_drop_counts(tmp_path: Path) -> None:
     assert found == {"a.mp4": "no licence either", str(tmp_path / "ü.mp4"): "no licence"}
     (corpus.path / "drops.jsonl").write_text(json.dumps({"source": "a.mp4", "reason": ""}) + "\n")
     assert corpus.drops() == []
+
+
+def test_clips_that_were_left_out_are_noted_one_by_one(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.drop("a.mp4", "it is blurred", rule="min_sharpness", start=2.125)
+    corpus.drop("a.mp4", "it is black", rule="max_dark", start=4.25)
+    corpus.drop("a.mp4", "", start=2.125)
+    black = {"source": "a.mp4", "reason": "it is black", "rule": "max_dark", "start": 4.25}
+    assert corpus.drops() == [black]
+    corpus.drop("a.mp4", "damaged")
+    whole = {"source": "a.mp4", "reason": "damaged", "rule": "", "start": None}
+    assert corpus.drops() == [black, whole]
+    corpus.remove([], ["a.mp4"])
+    assert corpus.drops() == []

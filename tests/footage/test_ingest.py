@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
 from yozora.footage.ingest import Report, ingest_into, split_of
+from yozora.recipes import sieve_recipe
 from yozora.video import Clip, write
 
 
@@ -63,7 +65,7 @@ def test_seconds_stride_rate_and_size_are_kept(corpus: Corpus, tmp_path: Path) -
 
 
 def test_a_still_and_a_short_film_become_short_clips(corpus: Corpus, tmp_path: Path) -> None:
-    picture = np.full((1, 32, 32, 3), 128, np.uint8)
+    picture = np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), dtype=np.uint8)
     write(Clip(picture, 1), tmp_path / "in" / "still.png")
     film(tmp_path / "in" / "short.mp4", 7)
     take(corpus, tmp_path / "in")
@@ -150,6 +152,7 @@ def test_a_refused_file_is_a_sentence_and_never_stops_the_rest(
     for _, reason in report.refused:
         assert reason.endswith(".")
     assert {d["source"]: d["reason"] for d in corpus.drops()} == dict(report.refused)
+    assert all(d["start"] is None for d in corpus.drops())
     assert json.loads(json.dumps(report.to_json()))["refused"][0].keys() == {"path", "reason"}
     (folder / "d.json").unlink()
     take(corpus, folder)
@@ -229,3 +232,53 @@ def test_a_list_speaks_for_a_file_however_it_is_named(corpus: Corpus, tmp_path: 
     report = take(corpus, tmp_path / "list.csv", tmp_path / "other.csv")
     assert "different things" in report.refused[0][1]
     assert corpus.rows() == []
+
+
+def test_what_the_sieve_leaves_out_is_noted_until_it_is_let_in(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    picture = np.random.default_rng(7).integers(0, 255, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+    frozen = np.repeat(picture[None].astype(np.uint8), 34, 0)
+    path = write(Clip(frozen, 8), films / "frozen.mp4")
+    film(films / "moving.mp4", 17)
+    report = take(corpus, films)
+    assert (report.added, report.left_out, report.refused) == (1, {"min_motion": 2}, [])
+    assert {(d["source"], d["start"], d["rule"]) for d in corpus.drops()} == {
+        (str(path), 0.0, "min_motion"),
+        (str(path), 17 / 8, "min_motion"),
+    }
+    again = take(corpus, films, sieve=sieve_recipe("usual", {"min_motion": "0"}))
+    # Both frozen clips are one.
+    assert (again.added, again.left_out, again.duplicates) == (1, {}, 2)
+    assert corpus.drops() == []
+
+
+def test_the_same_film_in_another_file_is_left_out_but_not_on_the_next_ingest(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    rng = np.random.default_rng(3)
+    large = cv2.resize(rng.integers(0, 255, (9, 16, 3), dtype=np.uint8), (320, 180))
+    frames = np.stack([np.roll(large, 2 * t, 1) for t in range(34)])
+    first = write(Clip(frames, 8), films / "a.mp4")
+    small = np.stack([cv2.resize(frame, (160, 90)) for frame in frames])
+    second = write(Clip(small, 8), films / "b.webm")
+    report = take(corpus, films)
+    assert (report.added, report.left_out) == (2, {"duplicate_bits": 2})
+    assert all(str(first) in d["reason"] and d["source"] == str(second) for d in corpus.drops())
+    again = take(corpus, films)
+    assert (again.added, again.duplicates, again.left_out) == (0, 2, {"duplicate_bits": 2})
+
+
+def test_measures_stand_with_each_clip(corpus: Corpus, tmp_path: Path) -> None:
+    film(tmp_path / "f.mp4", 40)
+    take(corpus, tmp_path / "f.mp4")
+    for row in corpus.rows():
+        found = row.labels["measures"]
+        assert found["motion"].keys() == {"camera", "local", "shake"}
+        assert 0.2 < found["light"]["brightness"] < 0.8
+        assert len(found["hash"]) == 16
+        assert row.labels["shot"] == 0

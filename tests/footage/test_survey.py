@@ -33,7 +33,7 @@ def test_one_pass_gives_shots_measures_and_the_pictures_of_stream(tmp_path: Path
     shots: dict[int | None, list[np.ndarray]] = {}
     pictures = []
     for number, group in groupby(survey.follow(watch(path, fps=8, canvas=(48, 32))), itemgetter(0)):
-        shown = [view.picture for _, view in group for _ in range(view.shown)]
+        shown = [seen.view.picture for seen in group for _ in range(seen.view.shown)]
         shots[number] = shown  # type: ignore[assignment]
         pictures += shown
     assert (np.stack(pictures) == np.stack(list(stream(path, fps=8, size=(48, 32))))).all()
@@ -45,8 +45,9 @@ def test_one_pass_gives_shots_measures_and_the_pictures_of_stream(tmp_path: Path
     assert [s.start for s in findings.shots] == pytest.approx([0, 2, 5.1], abs=0.25)
     assert findings.shots[-1].end == pytest.approx(8.1)
     assert findings.borders.top == pytest.approx(20 / 184, abs=2 / 184)
-    assert findings.shots[1].motion.camera > 2 * findings.shots[0].motion.camera
-    assert all(s.light and 0.2 < s.light.brightness < 0.8 for s in findings.shots)
+    first, second, third = (shot.measures for shot in findings.shots)
+    assert second.motion.camera > 2 * first.motion.camera
+    assert all(m.light and 0.2 < m.light.brightness < 0.8 for m in (first, second, third))
     text = json.dumps(findings.to_json())
     assert json.loads(text) == survey.findings().to_json()
 
@@ -57,7 +58,7 @@ def test_a_resized_copy_has_near_hashes(tmp_path: Path) -> None:
         survey = Survey()
         for _ in survey.follow(watch(film(tmp_path / f"{width}.mp4", width))):
             pass
-        hashes.append([s.hash.bits for s in survey.findings().shots])
+        hashes.append([s.measures.hash.bits for s in survey.findings().shots])
     assert len(hashes[0]) == len(hashes[1]) == 3
     for i, a in enumerate(hashes[0]):
         for j, b in enumerate(hashes[1]):
@@ -81,10 +82,10 @@ def test_no_more_than_some_seconds_are_held_even_in_a_long_darkness() -> None:
             yield view
 
     numbers = []
-    for number, _ in Survey().follow(counted()):
+    for seen in Survey().follow(counted()):
         handed += 1
         most = max(most, taken - handed)
-        numbers.append(number)
+        numbers.append(seen.shot)
     assert handed == 2000
     assert most <= 2.6 * 20
     assert numbers[:400] == [0] * 400

@@ -8,7 +8,8 @@
 
 A clip is in the ledger before its row is committed, and its file in place before both, so that a process killed at any
 moment leaves at most files and entries without a row; adding the same clips again finds them. A clip that comes again
-from its own source, with other captions, rights or split, changes its row.
+from its own source, with other captions, rights or split, changes its row; what it came with before and still does is
+no reason to forget a caption that was made of it since (captions.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import lance
 
 from yozora import video
 from yozora.artifact import building, scratch, write_atomic
+from yozora.corpus.captions import keeping
 from yozora.corpus.lock import locked
 from yozora.corpus.schema import (
     SCHEMA,
@@ -143,16 +145,20 @@ class Corpus:
         """The names that states of the catalogue were given, in alphabetical order."""
         return sorted(lance.dataset(self._catalogue).tags.list())
 
-    def drops(self) -> list[dict[str, str]]:
-        """What is refused, {"source", "reason"} each: the last word on each source counts."""
+    def drops(self) -> list[dict[str, Any]]:
+        """What is refused: the last word on each source, and on each clip of one that was left out, counts.
+
+        {"source", "reason", "rule", "start"} each; the rule and the second at which the clip starts are "" and None
+        for a source as a whole.
+        """
         path = self.path / "drops.jsonl"
-        found: dict[str, dict[str, str]] = {}
+        found: dict[tuple[str, float | None], dict[str, Any]] = {}
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             with suppress(
                 ValueError, KeyError, TypeError
             ):  # a killed process may leave half a line
-                drop = json.loads(line)
-                found[drop["source"]] = {"source": drop["source"], "reason": drop["reason"]}
+                drop = {"rule": "", "start": None, **json.loads(line)}
+                found[drop["source"], drop["start"]] = drop
         return [drop for drop in found.values() if drop["reason"]]
 
     def pinned(self) -> Corpus:
@@ -254,6 +260,22 @@ class Corpus:
         same = done - count.total() - len(revoked)
         return Added(count["added"], same, count["updated"], revoked)
 
+    def revise(self, clips: Collection[str], change: Callable[[Row], Row]) -> int:
+        """Puts changed rows in the place of these clips' rows, all at once; returns how many are other than before.
+
+        change is given each row as it is now, whoever has changed it meanwhile. Clips that are gone stay gone.
+        Raises YozoraError for a state of the past, while clips are being taken back, or when rows cannot be written.
+        """
+        self._require_present()
+        with locked(self.path, alone=False):
+            if not clips:
+                return 0
+            there = self._rows_of(clips).values()
+            changed = [new for row in there if (new := change(row)) != row]
+            self._put(changed)
+            self._compact()
+        return len(changed)
+
     def give_tag(self, name: str) -> None:
         """Names the catalogue's present state, which can be opened as DIR@NAME from now on; the ledger is told.
 
@@ -269,9 +291,14 @@ class Corpus:
             self.consumed("tag", name, [row.id for row in now.rows()])
             self._dataset().tags.create(name, now.state)
 
-    def drop(self, source: str | Path, reason: str) -> None:
-        """Note that a source was refused, and why; an empty reason takes that back."""
-        line = json.dumps({"source": str(source), "reason": reason}, ensure_ascii=False) + "\n"
+    def drop(
+        self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
+    ) -> None:
+        """Note that a source was refused, or that its clip at ``start`` seconds was left out by a rule, and why; an
+        empty reason takes that back."""
+        drop: dict[str, Any] = {"source": str(source), "reason": reason}
+        drop |= {} if start is None else {"rule": rule, "start": start}
+        line = json.dumps(drop, ensure_ascii=False) + "\n"
         with (self.path / "drops.jsonl").open("ab") as file:
             file.write(line.encode())
 
@@ -372,19 +399,28 @@ class Corpus:
         there = self._rows_of(row.id for row in rows)
         fresh = [row for row in rows if row.id not in there]
         changed = [
-            row
+            new
             for row in rows
-            if (old := there.get(row.id)) and row != old and same_source(row, old)
+            if (old := there.get(row.id))
+            and same_source(row, old)
+            and (new := keeping(row, old)) != old
         ]
         try:  # two commits, each whole or not at all
             if fresh:
                 lance.write_dataset(to_table(fresh), self._catalogue, mode="append")
-            if changed:
-                merge = self._dataset().merge_insert("id").when_matched_update_all()
-                merge.execute(to_table(changed))
         except (OSError, RuntimeError) as error:
             raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
+        self._put(changed)
         return {"added": len(fresh), "updated": len(changed)}
+
+    def _put(self, rows: list[Row]) -> None:
+        """Put rows in the place of those with the same ids, in one commit; those of other clips are lost."""
+        try:
+            if rows:
+                merge = self._dataset().merge_insert("id").when_matched_update_all()
+                merge.execute(to_table(rows))
+        except (OSError, RuntimeError) as error:
+            raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
 
     def _entered(self, rows: list[Row], revoked: list[tuple[str, str]]) -> list[Row]:
         """The rows whose clips the ledger knows when this returns: all but those that were revoked once."""

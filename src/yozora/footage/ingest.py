@@ -1,4 +1,4 @@
-"""Footage into clips: find, ask for its rights, probe, cut into windows on one canvas, caption.
+"""Footage into clips: find, ask for its rights, probe, cut within shots on one canvas, sieve, caption.
 
 Rights come before anything is decoded: a file that the policy refuses gives no clip.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,22 +17,26 @@ import numpy as np
 
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
+from yozora.footage.cut import cuts
 from yozora.footage.find import Context, find
 from yozora.footage.sidecar import Sidecar, read_sidecar
-from yozora.footage.windows import clip_length, windows
+from yozora.footage.sieve import Hashes, Missed, Sieve
+from yozora.footage.survey import Measures
+from yozora.footage.windows import clip_length
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
 from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
-from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe, stream
+from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe
 
 SPLITS = ("train", "validation", "heldout")
 NANO = (112, 64)
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
 
+Drop = Mapping[str, Any]
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
 
 
@@ -50,11 +55,16 @@ class Store(Protocol):
         """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`, and what was
         `revoked` before: sources with a sentence each."""
 
-    def drop(self, source: str | Path, reason: str) -> None:
-        """Note a refusal."""
+    def rows(self, *, kind: str) -> Sequence[Any]:
+        """What is there of a kind: objects with `id`, `source` and `labels`."""
 
-    def drops(self) -> list[dict[str, str]]:
-        """The refusals noted."""
+    def drop(
+        self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
+    ) -> None:
+        """Note a refusal, of a file or of the clip that would start there; without a reason, take it back."""
+
+    def drops(self) -> Sequence[Drop]:
+        """The refusals noted, each with `source` and `start`."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +85,29 @@ class Settings:
     fps: float = 8.0
     frames: int = 17
     stride: int = 17
+    sieve: Sieve = field(default_factory=Sieve)
+
+
+@dataclass(frozen=True)
+class Left:
+    """A clip that was left out: its source, the second it starts at, the threshold it missed, the reason."""
+
+    source: str
+    start: float
+    rule: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Report:
     """What came of an ingest: clips added, clips the corpus had just so, clips whose captions, rights or split were
-    changed, files refused with a sentence each."""
+    changed, how many clips each threshold left out, files refused with a sentence each."""
 
     files: int
     added: int
     duplicates: int
     updated: int
+    left_out: dict[str, int]
     refused: list[tuple[str, str]]
     ignored: int
 
@@ -108,49 +130,100 @@ def ingest_into(
     fps: float = 8.0,
     seconds: float = 17 / 8,
     stride: float | None = None,
+    sieve: Sieve | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Add the footage in files and folders to a corpus; what is there already takes on what is said of it now.
 
     licence, holder and url hold for files whose sidecar does not state its own. Before a file is decoded, what it and
     its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
-    files that it covers. seconds and stride (default: as seconds) are rounded to frames. A file that cannot be used
-    is refused with a sentence, in the report and in the corpus, and never stops the rest; what was good of it stays.
+    files that it covers. Clips never cross a cut; seconds and stride (default: as seconds) are rounded to frames. What
+    the sieve does not let pass is left out. A file that cannot be used is refused with a sentence, and never stops the
+    rest; what was good of it stays. Both are noted in the corpus.
     Raises YozoraError for settings that are wrong for every file.
     """
     settings = replace(
-        make_settings(licence, holder, url, split, size, fps, seconds, stride), consent=consent
+        make_settings(licence, holder, url, split, size, fps, seconds, stride),
+        consent=consent,
+        sieve=sieve or Sieve(),
     )
     found = find(paths)
     policy, ledger = corpus.policy, corpus.ledger
     refused = [(shown(path), reason) for path, reason in found.refused]
+    hashes = Hashes(known_hashes(corpus))
+    left: list[Left] = []
 
     def items() -> Iterator[tuple[Clip, Record]]:
         for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                yield from clips(path, context, settings, policy, ledger)
+                for clip, record, measures in clips(path, context, settings, policy, ledger):
+                    seconds = clip.seconds if len(clip) > 1 else 0.0
+                    missed = sieved(record, measures, seconds, settings.sieve, hashes)
+                    if missed is None:
+                        yield clip, record
+                    else:
+                        left.append(Left(record.source, record.labels["start"], *missed))
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
     before = corpus.drops()
     added = corpus.add(items())
     refused += added.revoked
-    for path, reason in refused:
-        corpus.drop(path, reason)
-    mended = {shown(path) for path in found.files} - {path for path, _ in refused}
-    for drop in before:
-        if drop["source"] in mended:
-            corpus.drop(drop["source"], "")
+    note(corpus, before, {shown(path) for path in found.files}, refused, left)
     return Report(
         files=len(found.files),
         added=added.added,
         duplicates=added.duplicates,
         updated=added.updated,
+        left_out=dict(Counter(one.rule for one in left).most_common()),
         refused=refused,
         ignored=found.ignored,
     )
+
+
+def known_hashes(corpus: Store) -> Iterator[tuple[int, str, str]]:
+    """The perceptual hashes of the footage that a corpus has, with its files and clips."""
+    for row in corpus.rows(kind="footage"):
+        if found := row.labels.get("measures"):
+            yield int(found["hash"], 16), row.labels["file"], at(row.source, row.labels["start"])
+
+
+def at(source: str, start: float) -> str:
+    """A clip's place in words."""
+    return f"{source} at {start:.4g} s"
+
+
+def sieved(
+    record: Record, measures: Measures, seconds: float, sieve: Sieve, hashes: Hashes
+) -> Missed | None:
+    """Why a clip is left out; None where it is kept, which the hashes then know."""
+    if missed := sieve.missed(measures, seconds):
+        return missed
+    bits, file = measures.hash.bits, record.labels["file"]
+    if same := hashes.same(bits, file, sieve.duplicate_bits):
+        return Missed("duplicate_bits", f"it is the same as {same}.")
+    hashes.add(bits, file, at(record.source, record.labels["start"]))
+    return None
+
+
+def note(
+    corpus: Store,
+    before: Iterable[Drop],
+    files: Collection[str],
+    refused: Iterable[tuple[str, str]],
+    left: Iterable[Left],
+) -> None:
+    """Enter what was refused and left out, and take back what was said of these files before and holds no more."""
+    for path, reason in refused:
+        corpus.drop(path, reason)
+    for one in left:
+        corpus.drop(one.source, one.reason, rule=one.rule, start=one.start)
+    again = {(path, None) for path, _ in refused} | {(one.source, one.start) for one in left}
+    for drop in before:
+        if drop["source"] in files and (drop["source"], drop["start"]) not in again:
+            corpus.drop(drop["source"], "", start=drop["start"])
 
 
 def make_settings(
@@ -192,8 +265,8 @@ def make_settings(
 
 def clips(
     path: Path, context: Context, settings: Settings, policy: Policy, ledger: Ledger
-) -> Iterator[tuple[Clip, Record]]:
-    """The clips of one file with their records. Raises YozoraError where it cannot go on."""
+) -> Iterator[tuple[Clip, Record, Measures]]:
+    """The clips of one file with their records and measures. Raises YozoraError where it cannot go on."""
     sidecar = context.said(read_sidecar(path))
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
@@ -205,10 +278,18 @@ def clips(
     split = settings.split or sidecar.split or split_of(digest)
     content = list(content_rect(info, settings.size))
     facts = {name: value for name in FACTS if (value := readable(getattr(sidecar, name)))}
-    pictures = stream(path, fps=settings.fps, size=settings.size)
-    for first, frames in windows(pictures, settings.frames, settings.stride):
-        start, end = first / settings.fps, (first + len(frames)) / settings.fps
+    for cut in cuts(path, settings.size, settings.fps, settings.frames, settings.stride):
+        start, end = cut.first / settings.fps, (cut.first + len(cut.frames)) / settings.fps
         captions, origin = captions_of(path, sidecar, info.tags, start, end)
+        labels = {
+            "content": content,
+            "start": start,
+            "shot": cut.shot,
+            "file": digest,
+            "caption": origin,
+            "measures": rounded(cut.measures.to_json()),
+            **facts,
+        }
         record = Record(
             captions=tuple(readable(text) for text in captions),
             source=shown(path),
@@ -216,9 +297,21 @@ def clips(
             holder=readable(sidecar.holder or settings.holder),
             url=readable(sidecar.url or settings.url),
             split=split,
-            labels={"content": content, "start": start, "file": digest, "caption": origin, **facts},
+            labels=labels,
         )
-        yield Clip(np.stack(frames), settings.fps), record
+        yield Clip(cut.frames, settings.fps), record, cut.measures
+
+
+def rounded(measures: dict[str, Any]) -> dict[str, Any]:
+    """Four digits are all that a measure is good for."""
+    return {
+        name: rounded(value)
+        if isinstance(value, dict)
+        else float(f"{value:.4g}")
+        if isinstance(value, float)
+        else value
+        for name, value in measures.items()
+    }
 
 
 def licence_of(

@@ -5,39 +5,73 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from yozora.footage.taps.borders import Borders, BordersTap
 from yozora.footage.taps.cadence import Cadence, CadenceTap
-from yozora.footage.taps.light import Light, LightTap
-from yozora.footage.taps.likeness import Hash, HashTap
-from yozora.footage.taps.motion import Motion, MotionTap
+from yozora.footage.taps.light import Light, LightTap, light_of
+from yozora.footage.taps.likeness import Hash, HashTap, hash_of
+from yozora.footage.taps.motion import Motion, MotionTap, motion_of
 from yozora.footage.taps.shots import Shots, Transition
 from yozora.video import View
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
-class Shot:
-    """The frames with start <= time < end, in seconds, and what was measured of them.
+class Measures:
+    """What was measured of a stretch of one shot; light is None where no sample fell into it."""
 
-    light is None for a shot so short that no sample fell into it.
-    """
-
-    start: float
-    end: float
     motion: Motion
     light: Light | None
     hash: Hash
 
     def to_json(self) -> dict[str, Any]:
-        """The shot as JSON types."""
+        """The measures as JSON types."""
         return {
-            "start": self.start,
-            "end": self.end,
             "motion": self.motion.to_json(),
             "light": self.light.to_json() if self.light else None,
             **self.hash.to_json(),
         }
+
+
+class Totals(NamedTuple):
+    """The taps' sums from a shot's beginning on; what was added in a stretch tells of that stretch."""
+
+    motion: Floats
+    light: Floats
+    hash: Floats
+
+    def since(self, before: Totals) -> Measures:
+        """What was measured after ``before``, in the same shot."""
+        motion, light, likeness = (now - then for now, then in zip(self, before, strict=True))
+        return Measures(motion_of(motion), light_of(light), hash_of(likeness))
+
+
+class Seen(NamedTuple):
+    """A view with the number of its shot, from 0, and the sums before and after it; None in a dissolve, a fade or among
+    blank frames."""
+
+    shot: int | None
+    view: View
+    before: Totals | None
+    after: Totals | None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The frames with start <= time < end, in seconds, and what was measured of them."""
+
+    start: float
+    end: float
+    measures: Measures
+
+    def to_json(self) -> dict[str, Any]:
+        """The shot as JSON types."""
+        return {"start": self.start, "end": self.end, **self.measures.to_json()}
 
 
 @dataclass(frozen=True)
@@ -73,11 +107,11 @@ class Survey:
         self._done: list[Shot] = []
         self._findings: Findings | None = None
 
-    def follow(self, views: Iterable[View]) -> Iterator[tuple[int | None, View]]:
-        """Each view with the number of its shot, from 0; None in a dissolve, a fade or among blank frames.
+    def follow(self, views: Iterable[View]) -> Iterator[Seen]:
+        """Each view with its shot and what has been measured of that.
 
-        Numbers rise, and may leave one out. If the views break off with an error, `findings` still tells of those
-        before.
+        Shots' numbers rise, and may leave one out. If the views break off with an error, `findings` still tells of what
+        came before.
         """
         for view in views:
             self._shots.see(view.luma, view.time)
@@ -105,7 +139,7 @@ class Survey:
             )
         return self._findings
 
-    def _settled(self, before: float) -> Iterator[tuple[int | None, View]]:
+    def _settled(self, before: float) -> Iterator[Seen]:
         """Hand on the views held from before this time."""
         while self._held and self._held[0].time < before:
             view = self._held.popleft()
@@ -113,10 +147,13 @@ class Survey:
             if self._open is not None and self._open.number != number:
                 self._done.append(self._open.closed(view.time))
                 self._open = None
-            if number is not None:
-                self._open = self._open or OpenShot(number, view.time)
-                self._open.see(view)
-            yield number, view
+            if number is None:
+                yield Seen(None, view, None, None)
+                continue
+            self._open = self._open or OpenShot(number, view.time)
+            sums = self._open.totals
+            self._open.see(view)
+            yield Seen(number, view, sums, self._open.totals)
 
 
 class OpenShot:
@@ -134,7 +171,12 @@ class OpenShot:
         if view.sample is not None:
             self._light.see(view.sample.luma, view.time)
 
+    @property
+    def totals(self) -> Totals:
+        """The taps' sums so far."""
+        return Totals(self._motion.totals, self._light.totals, self._hash.totals)
+
     def closed(self, end: float) -> Shot:
         """What was measured, once it has ended."""
-        motion, light, likeness = self._motion.result(), self._light.result(), self._hash.result()
-        return Shot(self._start, end, motion, light, likeness)
+        measures = Measures(self._motion.result(), self._light.result(), self._hash.result())
+        return Shot(self._start, end, measures)

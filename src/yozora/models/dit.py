@@ -6,7 +6,6 @@ differ by their noise level alone, so every task is the same network with anothe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 
 from yozora.errors import YozoraError
 from yozora.models.layers import ScalarEmbedding, attention, positions, rope_angles, rotate
+
+Grid = tuple[int, int, int]  # latent frames, height, width
 
 # Dimensions: B clips, N = t * h * w tokens, D width, L text tokens, E text width, Z latent channels.
 
@@ -177,7 +178,8 @@ class DiT(nn.Module):
     def forward(
         self, x: Tensor, sigma: Tensor, text: Text, facts: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        grid = x.shape[2:]
+        t, h, w = x.shape[2:]
+        grid = (t, h, w)
         y, cos, sin = self.tokens(rearrange(x, "b z t h w -> b (t h w) z"), grid)
         words, bias, by_clip = self.condition(y, text, facts)
 
@@ -200,7 +202,7 @@ class DiT(nn.Module):
         return rearrange(self.cells(y, grid), "b t h w z -> b z t h w"), state
 
     def read(
-        self, noise: Tensor, places: Tensor, grid: tuple[int, int, int], text: Text, facts: Tensor
+        self, noise: Tensor, places: Tensor, grid: Grid, text: Text, facts: Tensor
     ) -> Tensor:
         """What a few tokens of pure noise have made of the text half-way up, normalised: [B, P, D].
 
@@ -214,7 +216,7 @@ class DiT(nn.Module):
         return normalise(y)
 
     def tokens(
-        self, values: Tensor, grid: Sequence[int], places: Tensor | None = None
+        self, values: Tensor, grid: Grid, places: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded tokens [B, N, D] with their cosines and sines [N, head / 2], of all cells of a grid or of some."""
         head = self.config.width // self.config.heads
@@ -237,6 +239,6 @@ class DiT(nn.Module):
         return words, bias, self.facts_modulation(clip).unsqueeze(1)
 
     @staticmethod
-    def cells(y: Tensor, grid: Sequence[int]) -> Tensor:
+    def cells(y: Tensor, grid: Grid) -> Tensor:
         """Tokens [B, t h w, ...] as the grid's cells [B, t, h, w, ...]."""
-        return y.unflatten(1, tuple(grid))
+        return y.unflatten(1, grid)

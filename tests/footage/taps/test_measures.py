@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tests.footage.taps.films import FPS, Floats, Frames, cloud, levels, shot, view
 
+from yozora.footage.sieve import Sieve
+from yozora.footage.survey import Measures, Totals
 from yozora.footage.taps.borders import Borders, BordersTap
 from yozora.footage.taps.cadence import Cadence, CadenceTap
 from yozora.footage.taps.light import Light, LightTap
@@ -70,7 +72,7 @@ def test_a_moving_body_is_local_motion() -> None:
     seen = motion(film)
     assert seen.local > 0.05
     assert seen.local > 3 * seen.camera
-    assert not seen.too_little
+    assert seen.speed > 0.01
 
 
 def test_a_zoom_is_the_cameras_motion() -> None:
@@ -92,15 +94,31 @@ def test_shake_tells_an_unsteady_camera_from_a_steady_one() -> None:
     assert shaken.shake > 5 * motion(shot(4, 60, 0.5)).shake
 
 
-def test_too_little_and_too_much() -> None:
+def test_the_usual_sieve_tells_frozen_and_wild_films_from_others() -> None:
+    usual = Sieve()
     still = np.stack([view(cloud(5), 20, 20)] * 50)
-    noise = np.random.default_rng(5).normal(0, 0.5, still.shape)
-    assert motion(still + noise).too_little
-    assert not motion(shot(5, 40, 0.3)).too_little
+    noise = np.random.default_rng(5).normal(0, 0.1, still.shape)
+    assert motion(still + noise).speed < usual.min_motion < motion(shot(5, 40, 0.3)).speed
     wild = np.concatenate([shot(seed, 1) for seed in range(40)])
-    assert motion(wild).too_much
-    assert not motion(shot(5, 40, 1.5)).too_much
+    assert motion(wild).speed > usual.max_motion > motion(shot(5, 40, 1.5)).speed
     assert MotionTap().result() == Motion(0, 0, 0)
+
+
+def test_a_stretch_is_measured_as_if_it_were_alone() -> None:
+    film = levels(np.concatenate([shot(1, 40, 0.2), shot(1, 40, 1.0)]))
+    taps = (MotionTap(), LightTap(), HashTap())
+    sums = []
+    for frame, luma in enumerate(film):
+        sums.append(Totals(*(tap.totals for tap in taps)))
+        for tap in taps:
+            tap.see(luma, frame / FPS)
+    measures = sums[70].since(sums[50])
+    alone = motion(shot(1, 40, 1.0)[10:31])
+    assert measures.motion.camera == pytest.approx(alone.camera, rel=0.1)
+    assert measures.light is not None
+    assert measures.light.brightness == pytest.approx(film[50:70].mean() / 255, abs=0.01)
+    whole = Measures(*(tap.result() for tap in taps))  # type: ignore[arg-type]
+    assert Totals(*(tap.totals for tap in taps)).since(sums[0]) == whole
 
 
 # Light

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from yozora.video.clip import Frames
 
@@ -38,8 +39,9 @@ class LightTap:
     """Measures single frames; samples every half second are enough."""
 
     def __init__(self) -> None:
-        self._sums = np.zeros(5)
-        self._count = 0
+        self.totals = np.zeros(
+            6
+        )  # the measures in their order, of sharpness the logarithm; samples
 
     def see(self, luma: Frames, time: float) -> None:
         """Take a frame, luma uint8 [h, w]."""
@@ -48,15 +50,20 @@ class LightTap:
         deviation = max(0.0, float(levels @ LEVELS**2) - mean**2) ** 0.5
         dark, bright = levels[: DARK + 1].sum(), levels[BRIGHT:].sum()
         sharp = np.log1p(sharpness(luma))
-        self._sums += (mean / 255, deviation / 255, float(dark), float(bright), sharp)
-        self._count += 1
+        self.totals = self.totals + np.array([mean / 255, deviation / 255, dark, bright, sharp, 1])
 
     def result(self) -> Light | None:
         """The measures of what was seen; None if that was nothing."""
-        if not self._count:
-            return None
-        brightness, contrast, dark, bright, sharp = map(float, self._sums / self._count)
-        return Light(brightness, contrast, dark, bright, float(np.expm1(sharp)))
+        return light_of(self.totals)
+
+
+def light_of(totals: NDArray[np.float64]) -> Light | None:
+    """The measures of a stretch by what was added to a tap's totals in it; None if no sample fell into it."""
+    count = totals[-1]
+    if not count:
+        return None
+    brightness, contrast, dark, bright, sharp = map(float, totals[:-1] / count)
+    return Light(brightness, contrast, dark, bright, float(np.expm1(sharp)))
 
 
 def sharpness(luma: Frames) -> float:

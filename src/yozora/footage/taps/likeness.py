@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from yozora.video.clip import Frames
 
@@ -30,7 +31,7 @@ class HashTap:
     """Frames half a second apart vote on each bit."""
 
     def __init__(self) -> None:
-        self._votes = np.zeros(BITS * BITS, np.int64)
+        self.totals = np.zeros(BITS * BITS)  # votes for each bit, less those against it
         self._due = -np.inf
 
     def see(self, luma: Frames, time: float) -> None:
@@ -38,11 +39,16 @@ class HashTap:
         if time < self._due:
             return
         self._due = time + GAP
-        self._votes += np.where(signs(luma), 1, -1)
+        self.totals = self.totals + np.where(signs(luma), 1, -1)
 
     def result(self) -> Hash:
         """The majority's hash; 0 for no frame."""
-        return Hash(int.from_bytes(np.packbits(self._votes > 0).tobytes(), "big"))
+        return hash_of(self.totals)
+
+
+def hash_of(totals: NDArray[np.float64]) -> Hash:
+    """The hash of a stretch by what was added to a tap's totals in it."""
+    return Hash(int.from_bytes(np.packbits(totals > 0).tobytes(), "big"))
 
 
 def signs(luma: Frames) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -19,7 +19,6 @@ SOFT = 1.0  # pixels of blur, so that a shift by parts of a pixel leaves nothing
 RIM = 2  # pixels at the rim that are not judged: what a pan brings in comes from nowhere
 CALM = 1.5  # times the mean change: pixels that change more may move by themselves
 PLAIN = 1.0  # levels a pixel of gradient that are noise; added, so that plain walls do not move
-FROZEN, WILD = 0.006, 1.5  # speeds below and above which there is too little and too much motion
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,13 @@ class Motion:
     shake: float
 
     @property
-    def too_little(self) -> bool:
-        """Whether next to nothing moves, as in a slide or a frozen picture."""
-        return self.camera + self.local < FROZEN
-
-    @property
-    def too_much(self) -> bool:
-        """Whether frames have little in common with the next ones."""
-        return self.camera + self.local > WILD
+    def speed(self) -> float:
+        """All that moves: the camera and what is before it."""
+        return self.camera + self.local
 
     def to_json(self) -> dict[str, Any]:
         """The measures as JSON types."""
-        return {**asdict(self), "too_little": self.too_little, "too_much": self.too_much}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -67,8 +61,7 @@ class MotionTap:
         self._compare: Comparison | None = None
         self._before: tuple[float, Floats] | None = None
         self._velocity: NDArray[np.float64] | None = None
-        self._camera = self._local = self._shake = 0.0
-        self._count = self._turns = 0
+        self.totals = np.zeros(5)  # camera, local, shake; comparisons, and pairs of them
 
     def see(self, luma: Frames, time: float) -> None:
         """Take the next frame of the same shot, luma uint8 [h, w], shown at `time` seconds."""
@@ -86,19 +79,26 @@ class MotionTap:
     def _add(self, step: Step, scale: float) -> None:
         """Count a step; `scale` makes it a speed."""
         velocity = np.array([step.x, step.y, step.zoom]) * scale
-        self._camera += float(np.sqrt(velocity @ velocity))
-        self._local += step.rest * scale
-        self._count += 1
-        if self._velocity is not None:
-            turn = velocity - self._velocity
-            self._shake += float(np.sqrt(turn @ turn))
-            self._turns += 1
+        turn = np.zeros(3) if self._velocity is None else velocity - self._velocity
+        added = (
+            np.sqrt(velocity @ velocity),
+            step.rest * scale,
+            np.sqrt(turn @ turn),
+            1,
+            self._velocity is not None,
+        )
+        self.totals = self.totals + np.array(added)
         self._velocity = velocity
 
     def result(self) -> Motion:
         """The mean speeds of what was seen; 0 where there was no second frame."""
-        count, turns = max(1, self._count), max(1, self._turns)
-        return Motion(self._camera / count, self._local / count, self._shake / turns)
+        return motion_of(self.totals)
+
+
+def motion_of(totals: NDArray[np.float64]) -> Motion:
+    """The mean speeds over a stretch by what was added to a tap's totals in it."""
+    camera, local, shake, count, turns = map(float, totals)
+    return Motion(camera / max(1, count), local / max(1, count), shake / max(1, turns))
 
 
 class Comparison:
