@@ -18,6 +18,17 @@ from yozora.video import View, watch
 from yozora.video.clip import Frames
 
 
+@dataclass(frozen=True)
+class Format:
+    """How a film is cut. size: (width, height) of the canvas in pixels. frames: of a clip, at ``fps``. stride: frames
+    from one clip's start to the next one's."""
+
+    size: tuple[int, int] = (112, 64)
+    fps: float = 8.0
+    frames: int = 17
+    stride: int = 17
+
+
 @dataclass(frozen=True, eq=False)
 class Cut:
     """A clip's frames, uint8 [T, H, W, 3], the first one's number in the film at the clip's rate, the shot it is of,
@@ -39,17 +50,17 @@ class Frame(NamedTuple):
     after: Totals | None
 
 
-def cuts(path: Path, size: tuple[int, int], fps: float, length: int, stride: int) -> Iterator[Cut]:
-    """Windows of ``length`` frames at ``fps``, ``stride`` apart, within shots; what lies between shots is left out.
+def cuts(path: Path, format: Format) -> Iterator[Cut]:
+    """The windows of a film within its shots; what lies between shots is left out.
 
     Raises YozoraError where the film cannot be read on, after everything that was good before.
     """
     errors: list[YozoraError] = []
-    views = until_error(watch(path, fps=fps, canvas=size), errors)
+    views = until_error(watch(path, fps=format.fps, canvas=format.size), errors)
     for shot, frames in groupby(shown(Survey().follow(views)), attrgetter("shot")):
         if shot is None:
             continue
-        for _, window in windows(frames, length, stride):
+        for _, window in windows(frames, format.frames, format.stride):
             pictures = np.stack([frame.picture for frame in window if frame.picture is not None])
             before, after = window[0].before, window[-1].after
             assert before is not None

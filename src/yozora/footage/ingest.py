@@ -1,4 +1,4 @@
-"""Footage into clips: find, ask for its rights, probe, cut within shots on one canvas, sieve, caption.
+"""Footage into clips: find files, ask for their rights, have them cut and measured, leave out what is there already.
 
 Rights come before anything is decoded: a file that the policy refuses gives no clip.
 """
@@ -6,38 +6,50 @@ Rights come before anything is decoded: a file that the policy refuses gives no 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from yozora.errors import YozoraError
-from yozora.footage.caption import captions_of
-from yozora.footage.cut import cuts
+from yozora.footage.cut import Format
+from yozora.footage.engine import local
 from yozora.footage.find import Context, find
 from yozora.footage.sidecar import Sidecar, read_sidecar
-from yozora.footage.sieve import Hashes, Missed, Sieve
-from yozora.footage.survey import Measures
+from yozora.footage.sieve import Hashes, Sieve
 from yozora.footage.windows import clip_length
+from yozora.footage.work import Job, Left, readable, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
 from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
-from yozora.video import MAX_CLIP_BYTES, Clip, Info, Record, fit, probe
+from yozora.video import MAX_CLIP_BYTES, Clip, Record
 
 SPLITS = ("train", "validation", "heldout")
-NANO = (112, 64)
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
-FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
 
 Drop = Mapping[str, Any]
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
+
+
+class Stored(Protocol):
+    """A clip in its place: what ingest knows of a corpus's row."""
+
+    @property
+    def id(self) -> str:
+        """The clip's name by its content."""
+
+    @property
+    def source(self) -> str:
+        """Its file."""
+
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """Its record's labels."""
 
 
 class Store(Protocol):
@@ -51,12 +63,18 @@ class Store(Protocol):
     def policy(self) -> Policy:
         """What decides on them."""
 
-    def add(self, items: Iterable[tuple[Clip, Record]]) -> Any:
-        """Store clips; returns an object with the numbers `added`, `duplicates` and `updated`, and what was
-        `revoked` before: sources with a sentence each."""
+    def store(self, clip: Clip, record: Record) -> Any:
+        """Put a clip in its place, from any process; returns its row."""
 
-    def rows(self, *, kind: str) -> Sequence[Any]:
-        """What is there of a kind: objects with `id`, `source` and `labels`."""
+    def enter(self, rows: Iterable[Any]) -> Any:
+        """Make stored clips known; returns an object with the numbers `added`, `duplicates` and `updated`, and what
+        was `revoked` before: sources with a sentence each. None stands for a clip that came before."""
+
+    def forget(self, row: Any) -> None:
+        """Take a stored clip away again, unless it is known."""
+
+    def rows(self, *, kind: str) -> Sequence[Stored]:
+        """What is known of a kind."""
 
     def drop(
         self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
@@ -71,9 +89,8 @@ class Store(Protocol):
 class Settings:
     """How footage is cut, and what holds for files whose sidecar says nothing else.
 
-    size: (width, height) of the canvas in pixels. frames: of a clip, at `fps`. stride: frames from one clip's
-    start to the next one's. split: for all files, whatever a sidecar says; by content when empty. consent: the
-    holder's, for the files that it covers.
+    split: for all files, whatever a sidecar says; by content when empty. consent: the holder's, for the files that it
+    covers.
     """
 
     licence: str = ""
@@ -81,21 +98,8 @@ class Settings:
     url: str = ""
     split: str = ""
     consent: Consent | None = None
-    size: tuple[int, int] = NANO
-    fps: float = 8.0
-    frames: int = 17
-    stride: int = 17
+    format: Format = field(default_factory=Format)
     sieve: Sieve = field(default_factory=Sieve)
-
-
-@dataclass(frozen=True)
-class Left:
-    """A clip that was left out: its source, the second it starts at, the threshold it missed, the reason."""
-
-    source: str
-    start: float
-    rule: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,12 @@ def ingest_into(
     url: str = "",
     split: str | None = None,
     consent: Consent | None = None,
-    size: tuple[int, int] = NANO,
+    size: tuple[int, int] = Format.size,
     fps: float = 8.0,
     seconds: float = 17 / 8,
     stride: float | None = None,
     sieve: Sieve | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Add the footage in files and folders to a corpus; what is there already takes on what is said of it now.
@@ -139,7 +144,8 @@ def ingest_into(
     its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
     files that it covers. Clips never cross a cut; seconds and stride (default: as seconds) are rounded to frames. What
     the sieve does not let pass is left out. A file that cannot be used is refused with a sentence, and never stops the
-    rest; what was good of it stays. Both are noted in the corpus.
+    rest; what was good of it stays. Both are noted in the corpus. workers: processes that read files side by side; the
+    same comes of any number, and with more than one a file that takes its reader down is refused like any other.
     Raises YozoraError for settings that are wrong for every file.
     """
     settings = replace(
@@ -148,28 +154,42 @@ def ingest_into(
         sieve=sieve or Sieve(),
     )
     found = find(paths)
-    policy, ledger = corpus.policy, corpus.ledger
     refused = [(shown(path), reason) for path, reason in found.refused]
-    hashes = Hashes(known_hashes(corpus))
     left: list[Left] = []
 
-    def items() -> Iterator[tuple[Clip, Record]]:
+    def jobs() -> Iterator[Job]:
         for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                for clip, record, measures in clips(path, context, settings, policy, ledger):
-                    seconds = clip.seconds if len(clip) > 1 else 0.0
-                    missed = sieved(record, measures, seconds, settings.sieve, hashes)
-                    if missed is None:
-                        yield clip, record
-                    else:
-                        left.append(Left(record.source, record.labels["start"], *missed))
+                yield admitted(path, context, settings, corpus.policy, corpus.ledger)
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
+    def rows() -> Iterator[Any]:
+        hashes, seen = Hashes(known_hashes(corpus)), set[str]()
+        for job, taken in local(partial(take, corpus.store), jobs(), workers):
+            if taken is None:
+                refused.append(
+                    (
+                        shown(job.path),
+                        f"{job.path}: reading it ended the process that read it, twice.",
+                    )
+                )
+                continue
+            left.extend(taken.left)
+            refused.extend((shown(job.path), reason) for reason in taken.errors)
+            for row in taken.rows:
+                if one := look_alike(row, hashes, settings.sieve):
+                    left.append(one)
+                    if row.id not in seen:
+                        corpus.forget(row)
+                else:
+                    yield None if row.id in seen else row
+                    seen.add(row.id)
+
     before = corpus.drops()
-    added = corpus.add(items())
+    added = corpus.enter(rows())
     refused += added.revoked
     note(corpus, before, {shown(path) for path in found.files}, refused, left)
     return Report(
@@ -186,26 +206,24 @@ def ingest_into(
 def known_hashes(corpus: Store) -> Iterator[tuple[int, str, str]]:
     """The perceptual hashes of the footage that a corpus has, with its files and clips."""
     for row in corpus.rows(kind="footage"):
-        if found := row.labels.get("measures"):
-            yield int(found["hash"], 16), row.labels["file"], at(row.source, row.labels["start"])
+        if "measures" in row.labels:
+            yield hash_entry(row)
 
 
-def at(source: str, start: float) -> str:
-    """A clip's place in words."""
-    return f"{source} at {start:.4g} s"
+def hash_entry(row: Stored) -> tuple[int, str, str]:
+    """A clip's perceptual hash, its file, and its place in words."""
+    place = f"{row.source} at {row.labels['start']:.4g} s"
+    return int(row.labels["measures"]["hash"], 16), row.labels["file"], place
 
 
-def sieved(
-    record: Record, measures: Measures, seconds: float, sieve: Sieve, hashes: Hashes
-) -> Missed | None:
-    """Why a clip is left out; None where it is kept, which the hashes then know."""
-    if missed := sieve.missed(measures, seconds):
-        return missed
-    bits, file = measures.hash.bits, record.labels["file"]
-    if same := hashes.same(bits, file, sieve.duplicate_bits):
-        return Missed("duplicate_bits", f"it is the same as {same}.")
-    hashes.add(bits, file, at(record.source, record.labels["start"]))
-    return None
+def look_alike(row: Stored, hashes: Hashes, sieve: Sieve) -> Left | None:
+    """Why a clip is left out that another file's clip equals; None where it is kept, which the hashes then know."""
+    bits, file, place = hash_entry(row)
+    same = hashes.same(bits, file, sieve.duplicate_bits)
+    if same is None:
+        hashes.add(bits, file, place)
+        return None
+    return Left(row.source, row.labels["start"], "duplicate_bits", f"It is the same as {same}.")
 
 
 def note(
@@ -256,62 +274,34 @@ def make_settings(
         holder=holder,
         url=url,
         split=split or "",
-        size=size,
-        fps=fps,
-        frames=frames,
-        stride=frames if stride is None else max(1, round(stride * fps)),
+        format=Format(size, fps, frames, frames if stride is None else max(1, round(stride * fps))),
     )
 
 
-def clips(
+def admitted(
     path: Path, context: Context, settings: Settings, policy: Policy, ledger: Ledger
-) -> Iterator[tuple[Clip, Record, Measures]]:
-    """The clips of one file with their records and measures. Raises YozoraError where it cannot go on."""
+) -> Job:
+    """What is to be done with one file, once its rights are read, decided on and entered.
+
+    Raises YozoraError when it may not be used, or what is said of it makes no sense.
+    """
     sidecar = context.said(read_sidecar(path))
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
             f"{path}: its sidecar's split '{sidecar.split}' is none of {', '.join(SPLITS)}."
         )
     digest = file_hash(path)
-    licence = licence_of(path, digest, context.root, sidecar, settings, policy, ledger)
-    info = probe(path)
-    split = settings.split or sidecar.split or split_of(digest)
-    content = list(content_rect(info, settings.size))
-    facts = {name: value for name in FACTS if (value := readable(getattr(sidecar, name)))}
-    for cut in cuts(path, settings.size, settings.fps, settings.frames, settings.stride):
-        start, end = cut.first / settings.fps, (cut.first + len(cut.frames)) / settings.fps
-        captions, origin = captions_of(path, sidecar, info.tags, start, end)
-        labels = {
-            "content": content,
-            "start": start,
-            "shot": cut.shot,
-            "file": digest,
-            "caption": origin,
-            "measures": rounded(cut.measures.to_json()),
-            **facts,
-        }
-        record = Record(
-            captions=tuple(readable(text) for text in captions),
-            source=shown(path),
-            licence=licence,
-            holder=readable(sidecar.holder or settings.holder),
-            url=readable(sidecar.url or settings.url),
-            split=split,
-            labels=labels,
-        )
-        yield Clip(cut.frames, settings.fps), record, cut.measures
-
-
-def rounded(measures: dict[str, Any]) -> dict[str, Any]:
-    """Four digits are all that a measure is good for."""
-    return {
-        name: rounded(value)
-        if isinstance(value, dict)
-        else float(f"{value:.4g}")
-        if isinstance(value, float)
-        else value
-        for name, value in measures.items()
-    }
+    return Job(
+        path=path,
+        digest=digest,
+        sidecar=sidecar,
+        licence=licence_of(path, digest, context.root, sidecar, settings, policy, ledger),
+        holder=readable(sidecar.holder or settings.holder),
+        url=readable(sidecar.url or settings.url),
+        split=settings.split or sidecar.split or split_of(digest),
+        format=settings.format,
+        sieve=settings.sieve,
+    )
 
 
 def licence_of(
@@ -365,11 +355,6 @@ def licence_of(
     return licence or " AND ".join(decision.licences) or "LicenseRef-consent"
 
 
-def content_rect(info: Info, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where `stream` puts the picture on a canvas of `size`: x, y, width, height."""
-    return fit(np.zeros((1, info.height, info.width, 3), np.uint8), size)[1]
-
-
 def file_hash(path: Path) -> str:
     """SHA-256, in hex, of a file's bytes."""
     with path.open("rb") as file:
@@ -383,13 +368,3 @@ def split_of(digest: str) -> str:
     """
     part = int(digest[:8], 16) / 2**32
     return "heldout" if part < 0.10 else "validation" if part < 0.15 else "train"
-
-
-def shown(path: Path) -> str:
-    """A path as text that can be stored and printed, also where its name is no valid UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def readable(text: str) -> str:
-    """Text without the lone surrogates that stand for undecodable bytes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
