@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
+from yozora.footage.cut import Cut, Format, cuts
 from yozora.footage.ingest import Report, ingest_into, split_of
 from yozora.recipes import sieve_recipe
 from yozora.video import Clip, write
@@ -271,6 +273,32 @@ def test_the_same_film_in_another_file_is_left_out_but_not_on_the_next_ingest(
     assert all(str(first) in d["reason"] and d["source"] == str(second) for d in corpus.drops())
     again = take(corpus, films)
     assert (again.added, again.duplicates, again.left_out) == (0, 2, {"duplicate_bits": 2})
+
+
+def test_a_file_that_was_taken_in_is_not_read_again_until_something_changes(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, format: Format) -> Iterator[Cut]:
+        read.append(path.name)
+        return cuts(path, format)
+
+    monkeypatch.setattr("yozora.footage.work.cuts", counted)
+    film(tmp_path / "in" / "a.mp4")
+    film(tmp_path / "in" / "b.mp4", seed=1)
+    take(corpus, tmp_path / "in")
+    again = take(corpus, tmp_path / "in")
+    assert (again.added, again.duplicates, read) == (0, 6, ["a.mp4", "b.mp4"])
+    (tmp_path / "in" / "b.txt").write_text("Anything else.\n")
+    assert take(corpus, tmp_path / "in").updated == 3
+    assert read[2:] == ["b.mp4"]
+    (corpus.path / corpus.rows()[0].path).unlink()
+    take(corpus, tmp_path / "in")
+    assert read[3:] == ["a.mp4"]
+    assert all(len(corpus.read(row)) == row.frames for row in corpus.rows())
+    take(corpus, tmp_path / "in", stride=1)
+    assert read[4:] == ["a.mp4", "b.mp4"]
 
 
 def test_measures_stand_with_each_clip(corpus: Corpus, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
     DIR/clips/ab/ab….mp4     visually lossless H.264, named by the SHA-256 of the frames it was made from
     DIR/catalogue.lance      one row a clip (schema.py); a commit adds its rows whole or not at all
     DIR/drops.jsonl          what was refused, a line each, with the reason
+    DIR/finished.jsonl       files that were taken in to their end, a line each, so that nobody reads them again
     DIR/rights.ledger        whose each clip is, what was decided on it, and who took it in (see rights/)
     DIR/policy.toml          the policy that decides, where it is not the one that comes with yozora
 
@@ -20,7 +21,7 @@ import re
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ from yozora.rights.policy_file import load_policy
 from yozora.video import Clip, Record
 
 STAGE = "corpus/1"
-LEDGER, REVOKING = "rights.ledger", "revoking.json"
+LEDGER, REVOKING, FINISHED = "rights.ledger", "revoking.json", "finished.jsonl"
 COMMIT_ROWS = 256
 COMMIT_SECONDS = 20.0  # a slow source must not keep finished clips out of the catalogue
 COMPACT_ABOVE = 64  # fragments; reading slows down with their number
@@ -161,6 +162,14 @@ class Corpus:
                 found[drop["source"], drop["start"]] = drop
         return [drop for drop in found.values() if drop["reason"]]
 
+    def finished(self) -> dict[str, list[str]]:
+        """The clips of each file that was taken in to its end, by the key that `finish` was given; without those of
+        which a clip is no longer there."""
+        marks = {mark["key"]: mark["clips"] for mark in self._marks()}
+        rows = self.rows() if marks else []
+        known = {row.id for row in rows if (self.path / row.path).exists()}
+        return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
+
     def pinned(self) -> Corpus:
         """The corpus as it is now, whatever others add meanwhile; for reading only."""
         return Corpus(self.path, self.state or self._dataset().version)
@@ -237,28 +246,60 @@ class Corpus:
         Raises YozoraError when a record has no licence, or a file cannot be written.
         """
         self._require_present()
+        with scratch(self.path, "incoming") as folder:
+            return self.enter(self._stored(items, folder, workers), progress=progress)
+
+    def store(self, clip: Clip, record: Record) -> Row:
+        """A clip's row, once its file is in place; `enter` makes it known. Any process may store.
+
+        Raises YozoraError when the record has no licence, or the file cannot be written.
+        """
+        check_record(record)
+        with scratch(self.path, "incoming") as folder:
+            return self._store(clip, record, clip_hash(clip), folder)
+
+    def enter(
+        self,
+        rows: Iterable[Row | None],
+        *,
+        progress: Callable[[int], None] | None = None,
+        committed: Callable[[], None] = lambda: None,
+    ) -> Added:
+        """Make stored clips known, as `add` does; None stands for a clip that came before.
+
+        Clips are to be stored while this is at work, so that what nobody knows yet is not taken for a leftover.
+        ``committed`` is called whenever all rows so far are known for good.
+        """
+        self._require_present()
         pending: list[Row] = []
         revoked: list[tuple[str, str]] = []
         done, count = 0, Counter[str]()
-        committed = time.monotonic()
-        with locked(self.path, alone=False), scratch(self.path, "incoming") as folder:
+        last = time.monotonic()
+        with locked(self.path, alone=False):
             try:
-                for row in self._stored(items, folder, workers):
+                for row in rows:
                     done += 1
                     if row is not None:
                         pending.append(row)
-                    late = time.monotonic() - committed > COMMIT_SECONDS
+                    late = time.monotonic() - last > COMMIT_SECONDS
                     if len(pending) >= COMMIT_ROWS or (pending and late):
                         count.update(self._commit(pending, revoked))
-                        pending, committed = [], time.monotonic()
+                        pending, last = [], time.monotonic()
+                        committed()
                     if progress is not None:
                         progress(done)
             finally:
                 count.update(self._commit(pending, revoked))
+                committed()
             if count.total():
                 self._compact()
         same = done - count.total() - len(revoked)
         return Added(count["added"], same, count["updated"], revoked)
+
+    def forget(self, row: Row) -> None:
+        """Takes a stored clip's file away again, unless the catalogue knows the clip."""
+        if not self._rows_of([row.id]):
+            (self.path / row.path).unlink(missing_ok=True)
 
     def revise(self, clips: Collection[str], change: Callable[[Row], Row]) -> int:
         """Puts changed rows in the place of these clips' rows, all at once; returns how many are other than before.
@@ -302,16 +343,28 @@ class Corpus:
         with (self.path / "drops.jsonl").open("ab") as file:
             file.write(line.encode())
 
+    def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
+        """Note that a file was taken in to its end, and which clips are of it."""
+        line = json.dumps({"key": key, "source": source, "clips": clips}, ensure_ascii=False) + "\n"
+        with (self.path / FINISHED).open("ab") as file:
+            file.write(line.encode())
+
     def remove(self, clips: Collection[str], sources: Collection[str] = ()) -> None:
         """Removes clips for good: their files, their rows, all earlier versions of the catalogue with the tags on them,
-        what the list of refusals says of ``sources``, and what killed processes left. To be called alone (see lock.py).
+        what is noted of ``sources`` and of the clips' files, and what killed processes left. To be called alone (see
+        lock.py).
 
         Raises YozoraError when the catalogue cannot be rewritten.
         """
         self._require_present()
+        gone = set(clips)
         drops = [drop for drop in self.drops() if drop["source"] not in sources]
         lines = (json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops)
         write_atomic(self.path / "drops.jsonl", "".join(lines))
+        marks = (mark for mark in self._marks() if mark["source"] not in sources)
+        kept = (mark for mark in marks if not gone.intersection(mark["clips"]))
+        lines = (json.dumps(mark, ensure_ascii=False) + "\n" for mark in kept)
+        write_atomic(self.path / FINISHED, "".join(lines))
         dataset = self._dataset()
         wanted = list(clips)
         try:
@@ -380,6 +433,13 @@ class Corpus:
             place.parent.mkdir(exist_ok=True)
             part.replace(place)
         return row
+
+    def _marks(self) -> Iterator[dict[str, Any]]:
+        """The lines of the list of finished files."""
+        path = self.path / FINISHED
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            with suppress(ValueError):  # a killed process may leave half a line
+                yield json.loads(line)
 
     def _require_present(self) -> None:
         """Raises YozoraError for a state of the past, which cannot be changed."""

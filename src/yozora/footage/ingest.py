@@ -66,9 +66,16 @@ class Store(Protocol):
     def store(self, clip: Clip, record: Record) -> Any:
         """Put a clip in its place, from any process; returns its row."""
 
-    def enter(self, rows: Iterable[Any]) -> Any:
+    def enter(self, rows: Iterable[Any], *, committed: Callable[[], None]) -> Any:
         """Make stored clips known; returns an object with the numbers `added`, `duplicates` and `updated`, and what
-        was `revoked` before: sources with a sentence each. None stands for a clip that came before."""
+        was `revoked` before: sources with a sentence each. None stands for a clip that came before; `committed` is
+        called whenever all rows so far are known."""
+
+    def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
+        """Note that a file was taken in to its end."""
+
+    def finished(self) -> Mapping[str, Sequence[str]]:
+        """The clips of files that were, while all of them are there."""
 
     def forget(self, row: Any) -> None:
         """Take a stored clip away again, unless it is known."""
@@ -156,13 +163,22 @@ def ingest_into(
     found = find(paths)
     refused = [(shown(path), reason) for path, reason in found.refused]
     left: list[Left] = []
+    before, finished = corpus.drops(), corpus.finished()
+    ended: list[tuple[str, str, list[str]]] = []  # files whose last row was handed out
+    again = 0
 
     def jobs() -> Iterator[Job]:
+        nonlocal again
         for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                yield admitted(path, context, settings, corpus.policy, corpus.ledger)
+                job = admitted(path, context, settings, corpus.policy, corpus.ledger)
+                if (clips := finished.get(job.key)) is None:
+                    yield job
+                else:
+                    again += len(clips)
+                    left.extend(left_before(shown(path), before))
             except (YozoraError, OSError) as error:
                 refused.append((shown(path), readable(str(error))))
 
@@ -179,28 +195,43 @@ def ingest_into(
                 continue
             left.extend(taken.left)
             refused.extend((shown(job.path), reason) for reason in taken.errors)
+            alike: list[Left] = []
             for row in taken.rows:
                 if one := look_alike(row, hashes, settings.sieve):
-                    left.append(one)
+                    alike.append(one)
                     if row.id not in seen:
                         corpus.forget(row)
                 else:
                     yield None if row.id in seen else row
                     seen.add(row.id)
+            left.extend(alike)
+            # What looked like another file's clip may be the only one some day, and what failed may be mended.
+            if not alike and not taken.errors:
+                ended.append((job.key, shown(job.path), [row.id for row in taken.rows]))
 
-    before = corpus.drops()
-    added = corpus.enter(rows())
+    def committed() -> None:
+        while ended:
+            corpus.finish(*ended.pop(0))
+
+    added = corpus.enter(rows(), committed=committed)
     refused += added.revoked
     note(corpus, before, {shown(path) for path in found.files}, refused, left)
     return Report(
         files=len(found.files),
         added=added.added,
-        duplicates=added.duplicates,
+        duplicates=added.duplicates + again,
         updated=added.updated,
         left_out=dict(Counter(one.rule for one in left).most_common()),
         refused=refused,
         ignored=found.ignored,
     )
+
+
+def left_before(source: str, drops: Iterable[Drop]) -> Iterator[Left]:
+    """What was left out of a file when it was taken in."""
+    for drop in drops:
+        if drop["source"] == source and drop["start"] is not None:
+            yield Left(source, drop["start"], drop["rule"], drop["reason"])
 
 
 def known_hashes(corpus: Store) -> Iterator[tuple[int, str, str]]:
@@ -234,10 +265,12 @@ def note(
     left: Iterable[Left],
 ) -> None:
     """Enter what was refused and left out, and take back what was said of these files before and holds no more."""
+    said = {(drop["source"], drop["start"], drop["reason"]) for drop in before}
     for path, reason in refused:
         corpus.drop(path, reason)
     for one in left:
-        corpus.drop(one.source, one.reason, rule=one.rule, start=one.start)
+        if (one.source, one.start, one.reason) not in said:
+            corpus.drop(one.source, one.reason, rule=one.rule, start=one.start)
     again = {(path, None) for path, _ in refused} | {(one.source, one.start) for one in left}
     for drop in before:
         if drop["source"] in files and (drop["source"], drop["start"]) not in again:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from yozora.footage.sieve import Sieve
 from yozora.video import Clip, Info, Record, fit, probe
 
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
+VERSION = 1  # to be raised when the same film gives other clips or measures
 AHEAD = 2  # clips that are being encoded while the film is read on
 
 
@@ -36,6 +38,11 @@ class Job:
     split: str
     format: Format
     sieve: Sieve
+
+    @property
+    def key(self) -> str:
+        """The same for a job that would give the same clips and rows."""
+        return hashlib.sha256(f"{VERSION} {self!r}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
