@@ -1,12 +1,13 @@
-"""Takes clips back: out of ledger, catalogue, files, latents and text states; then looks for what is left.
+"""Takes clips back: out of ledger, catalogue, files, latents, text states and reviews; then looks for what is left.
 
 What is to be done is written down first (DIR/revoking.json), so that a process killed at any moment leaves a task that
 the next call finishes; the note goes last. Weights stay as they are: a model that has seen a clip has learned from it,
 so the checkpoints that did are named.
 
 What is left is looked for in two ways. Where things have keys, by them: no row, no earlier version and no stray file
-of the catalogue, no payload in the ledger, no file that no row has. Where they are bytes, by searching every other
-file for the captions and for stretches of the clips' files. Clips that stay are not searched: small files are alike.
+of the catalogue, no payload in the ledger, no file that no row has, no id in a review. Where they are bytes, by
+searching every other file for the captions and for stretches of the clips' files. Clips that stay are not searched:
+small files are alike.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from yozora.corpus.lock import locked
 from yozora.corpus.schema import Row, source_digest
 from yozora.errors import YozoraError
 from yozora.latents.store import caption_key, prune
+from yozora.review.answers import forget, remains
 from yozora.rights.record import REASONS, SHA256
 
 WINDOW = 32  # bytes of a clip's file that are searched for
@@ -212,6 +214,7 @@ def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
     """
     corpus.ledger.revoke([*task.digests, *task.clips], task.reason)
     corpus.remove(task.clips, task.names)
+    forget(corpus.path, task.clips)
     rows = corpus.rows()
     clips = {row.id for row in rows}
     for folder in folders(corpus.path / "latents"):
@@ -220,7 +223,7 @@ def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
     for folder in folders(corpus.path / "text"):
         prune(folder, said)
     found, searched = search(corpus, task, rows, progress)
-    left = corpus.remains(set(task.clips)) + found
+    left = corpus.remains(set(task.clips)) + remains(corpus.path, task.clips) + found
     if corpus.ledger.unerased([*task.digests, *task.clips]):
         left.append(f"{corpus.ledger.path} still holds words")
     if left:
