@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_one_line_and_status_1(corpus: Corpus, tmp_path: 
 def test_check_and_report_count_what_is_flagged(corpus: Corpus, tmp_path: Path) -> None:
     def play(request: object, _: int) -> Answer:
         clip = request.clip  # type: ignore[attr-defined]
-        return says(clip, "A blue sky at night." if clip == first else "A red wall.")
+        return says(clip, "A blue sky over green grass." if clip == first else "A red wall.")
 
     first = corpus.rows()[0].id[:12]
     with serving(play) as server:

@@ -43,6 +43,7 @@ ELSEWHERE = [
     r"ssh .*",
     r"python examples/.*",  # tests/examples
     r"python benchmarks/.*",
+    r"yozora caption .* --with (endpoint|model) .*",  # tests/captioning
 ]
 
 BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yozora import __version__
+from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
 from yozora.errors import YozoraError
@@ -794,6 +795,7 @@ def doctor(directory: Path, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+main.add_command(caption_footage)
 main.add_command(review)
 main.add_command(rights)
 main.add_command(revoke)

@@ -22,7 +22,7 @@ Luma = NDArray[np.uint8]
 LUMA = 64  # pixels on the longer side that motion is measured at, as in a film's views
 STANDS = 0.008  # longer sides a second, below which a camera stands still
 TEXTURE = 0.7  # levels by which a camera changes a corner from frame to frame, if anything is to be seen in it
-UNEXPLAINED = 0.6  # share of the change in a corner that its motion may leave
+UNEXPLAINED = 0.7  # share of the change in a corner that its motion may leave
 CORNERS = 3  # that have to move with the camera
 ONE_WAY = (
     0.6  # share of the camera's mean speed that its mean velocity has at least, if it goes anywhere

@@ -45,6 +45,7 @@ def page(corpus: Corpus) -> str:
         "<h2>variety</h2>",
         f'<p class="note">{NOTE}</p>',
         *(shares(name, Counter(map(said, rows))) for name, said in VARIETY.items()),
+        shares("footage whose captions", found.captions),
         "<h2>shapes</h2>",
         shapes(found),
         shares("split", found.splits),

@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from yozora.corpus.captions import agreements
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import SPLITS, Row
 from yozora.errors import YozoraError
@@ -37,7 +38,7 @@ class Bucket:
 class Check:
     """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips.
 
-    rights: what training may do with them, as in `Ledger.standing`.
+    rights: what training may do with them, as in `Ledger.standing`. captions: how they agree with what was measured.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Check:
     sources: dict[str, int]
     licences: dict[str, int]
     rights: dict[str, int]
+    captions: dict[str, int]
     drops: list[dict[str, str]]
     missing: list[str]
     problems: list[str]
@@ -72,6 +74,7 @@ class Check:
             counts("source", self.sources),
             counts("licence", self.licences),
             counts("rights", self.rights),
+            *([counts("captions", self.captions)] if self.captions else []),
         ]
         if self.drops:
             table = Table("dropped", "why")
@@ -109,6 +112,7 @@ def check(corpus: Corpus) -> Check:
         sources=dict(Counter(origin(row) for row in rows).most_common()),
         licences=dict(Counter(row.licence for row in rows).most_common()),
         rights=rights,
+        captions=agreements([row for row in rows if row.kind == "footage"]),
         drops=drops,
         missing=missing,
         problems=problems(rows, drops, missing, rights),
