@@ -328,7 +328,8 @@ def test_ingest_takes_what_it_can_and_says_what_it_cannot(footage: Path, tmp_pat
     corpus = tmp_path / "corpus"
     rights = ("--licence", "CC-BY-4.0", "--holder", "Ann", "--source", "https://example.org")
     result = run("ingest", footage, "--corpus", corpus, *rights, "--split", "train", "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert "1 of 3 files were refused" in result.stderr
     report = json.loads(result.stdout)
     assert report["added"] == 2
     assert [Path(refused["path"]).name for refused in report["refused"]] == ["broken.mp4"]
@@ -563,3 +564,20 @@ def test_evaluate_a_folder(trained: Path, tmp_path: Path) -> None:
         (out / "scores.json").read_text(encoding="utf-8")
     )
     assert (out / "report.html").exists()
+
+
+def test_clips_are_searched_by_words_and_likeness(footage: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    run("ingest", footage, "--corpus", corpus, "--licence", "MIT", "--split", "train")
+    found = json.loads(run("corpus", "search", corpus, "something", "moves", "--json").stdout)
+    (only,) = found["clips"]
+    assert (only["fit"], Path(only["source"]).name) == (1.0, "000000.mp4")
+    result = run(
+        "corpus", "search", corpus, "--like", only["id"][:12], "--sheet", tmp_path / "s.png"
+    )
+    assert "000000.mp4" in result.stdout.splitlines()[0]
+    assert (tmp_path / "s.png").exists()
+    like_file = run("corpus", "search", corpus, "--like", footage / "000001.mp4", "--json")
+    assert Path(json.loads(like_file.stdout)["clips"][0]["source"]).name == "000001.mp4"
+    assert run("corpus", "search", corpus).exit_code == 1
+    assert run("corpus", "search", corpus, "moves", "--like", only["id"]).exit_code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -168,6 +169,28 @@ def open_corpus(directory: Path) -> Corpus:
 @click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
 @click.option("--seconds", type=POSITIVE, default=2.125, show_default=True, help="Of a clip.")
 @click.option("--stride", type=POSITIVE, help="Seconds from a clip's start to the next one's.")
+@click.option(
+    "--sieve",
+    default="usual",
+    show_default=True,
+    metavar="NAME",
+    help="What clips have to be to be kept: usual, or everything.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="key=value",
+    callback=parse_settings,
+    help="Change a threshold of the sieve, such as min_motion=0.01; repeatable.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="one a core",
+    help="Processes that read files side by side.",
+)
 @as_json
 def ingest(
     paths: tuple[Path, ...],
@@ -176,6 +199,8 @@ def ingest(
     holder: str,
     source: str,
     consent: Path | None,
+    sieve: str,
+    settings: dict[str, str],
     as_json: bool,
     **cut: Any,
 ) -> None:
@@ -185,14 +210,19 @@ def ingest(
     the corpus's policy decides. Every file needs a licence: from its sidecar file (NAME.json), from
     --licence or from the file itself; or the holder's --consent. Captions come from
     a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
-    is refused with its reason and the rest is taken in; the exit status is 1 when nothing could be.
+    is refused with its reason and the rest is taken in; the exit status is 1 when anything was refused.
+
+    Each file is decoded once: its cuts are found, its clips never cross one, and those that do not pass
+    the sieve (nothing moves, black, blurred, the same as another file's) are left out with their reason.
 
     Footage that is taken in again, cut as before, is not stored twice: its clips take on the captions,
     rights and split that hold now.
     """
     from yozora.footage.ingest import ingest_into
+    from yozora.recipes import sieve_recipe
     from yozora.rights.consent import read_consent
 
+    chosen = sieve_recipe(sieve, settings)
     with progress_bar() as bar:
 
         def show(path: Path, done: int, total: int) -> None:
@@ -206,6 +236,7 @@ def ingest(
             holder=holder,
             url=source,
             consent=read_consent(consent) if consent else None,
+            sieve=chosen,
             progress=show,
             **cut,
         )
@@ -214,11 +245,17 @@ def ingest(
     else:
         for path, reason in report.refused:
             say(f"refused {path}: {reason}")
+        for rule, count in report.left_out.items():
+            say(f"left out {count} clips by {rule}")
         again = f"; {report.updated} were there and are changed" if report.updated else ""
         same = f"; {report.duplicates} were there already" if report.duplicates else ""
         say(f"took {report.added} clips of {report.files} files into {corpus}{again}{same}")
     if not (report.added or report.updated or report.duplicates):
         raise Failure(f"nothing was taken into {corpus}; `yozora corpus check {corpus}` says why.")
+    if report.refused:
+        raise Failure(
+            f"{len(report.refused)} of {report.files} files were refused; the rest is in {corpus}."
+        )
 
 
 @main.group("corpus")
@@ -287,6 +324,52 @@ def show_corpus(
         click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {shape}")
         for caption in row.captions:
             click.echo(f"  {caption}")
+
+
+@corpus_group.command("search")
+@click.argument("directory", type=FOLDER, metavar="DIR[@TAG]")
+@click.argument("words", nargs=-1)
+@click.option(
+    "--like",
+    metavar="CLIP|FILE",
+    help="Find footage like this clip of the corpus (the beginning of its id), or like this file.",
+)
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="How many clips.")
+@click.option("--sheet", type=ANY, metavar="PNG", help="Also write a contact sheet of them.")
+@as_json
+def search_corpus(
+    directory: Path,
+    words: tuple[str, ...],
+    like: str | None,
+    limit: int,
+    sheet: Path | None,
+    as_json: bool,
+) -> None:
+    """Find clips by words of their captions and sources, or by likeness."""
+    from yozora.corpus import report
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.search import by_id, by_likeness, by_words
+    from yozora.footage.survey import hash_of_film
+
+    if like and words:
+        raise Failure("search for words, or for what is like a clip: both at once is not possible.")
+    corpus = Corpus.open(directory)
+    if like:
+        file = Path(like) if Path(like).is_file() else corpus.file(by_id(corpus, like))
+        found = by_likeness(corpus, hash_of_film(file).bits, limit)
+    else:
+        found = by_words(corpus, " ".join(words), limit)
+    if sheet is not None:
+        report.sheet(corpus, [one.row for one in found], sheet)
+    if as_json:
+        print_json({"clips": [{"fit": one.fit, **clip_facts(one.row)} for one in found]})
+        return
+    for one in found:
+        click.echo(f"{one.fit:4.0%}  {one.row.id[:12]}  {one.row.source}")
+        for caption in one.row.captions[:1]:
+            click.echo(f"      {caption}")
+    if not found:
+        say("no clip was found")
 
 
 @corpus_group.command("report")

@@ -55,7 +55,7 @@ def test_check_says_why_there_are_no_batches(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "c")
     assert "empty" in " ".join(check(corpus).problems)
     corpus.drop("x.mp4", "x.mp4 is damaged.")
-    assert "1 sources were refused" in " ".join(check(corpus).problems)
+    assert "all there was is refused" in " ".join(check(corpus).problems)
     add(corpus, 1, split="heldout")
     assert "No clip is in the split 'train'" in " ".join(check(corpus).problems)
     add(corpus, 2, frames=1)

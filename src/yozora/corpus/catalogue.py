@@ -125,6 +125,15 @@ class Corpus:
         table = self._dataset().to_table(filter=" AND ".join(conditions) or None)
         return from_table(table)
 
+    def batches(self, columns: list[str], kind: str | None = None) -> Iterator[Any]:
+        """Some columns of all rows, as Arrow record batches: for what has to look at every row."""
+        found = f"kind = '{kind}'" if kind else None
+        yield from self._dataset().to_batches(columns=columns, filter=found)
+
+    def pick(self, clips: Iterable[str]) -> dict[str, Row]:
+        """The rows of these clips, by id; without those that are not there."""
+        return self._rows_of(clips)
+
     def read(self, row: Row, *, fps: float | None = None) -> Clip:
         """A row's clip, at another frame rate on request. Raises YozoraError when its file is gone."""
         return video.read(self.file(row), fps=fps)

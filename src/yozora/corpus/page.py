@@ -50,6 +50,7 @@ def page(corpus: Corpus) -> str:
         shapes(found),
         shares("split", found.splits),
         "<h2>refused</h2>",
+        shares("left out by", found.left_out),
         refusals(found),
         *clips(corpus),
     ]

@@ -39,6 +39,7 @@ class Check:
     """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips.
 
     rights: what training may do with them, as in `Ledger.standing`. captions: how they agree with what was measured.
+    left_out: how many clips each threshold left out when they were taken in. drops: the sources that were refused.
     """
 
     path: str
@@ -51,7 +52,8 @@ class Check:
     licences: dict[str, int]
     rights: dict[str, int]
     captions: dict[str, int]
-    drops: list[dict[str, str]]
+    left_out: dict[str, int]
+    drops: list[dict[str, Any]]
     missing: list[str]
     problems: list[str]
 
@@ -75,6 +77,7 @@ class Check:
             counts("licence", self.licences),
             counts("rights", self.rights),
             *([counts("captions", self.captions)] if self.captions else []),
+            *([counts("left out by", self.left_out)] if self.left_out else []),
         ]
         if self.drops:
             table = Table("dropped", "why")
@@ -97,7 +100,8 @@ def counts(name: str, numbers: dict[str, int], most: int = 20) -> Table:
 def check(corpus: Corpus) -> Check:
     """Count what a corpus holds, find files that are gone, and say what would keep training from starting."""
     rows = corpus.rows()
-    drops = corpus.drops()
+    found = corpus.drops()
+    drops = [drop for drop in found if drop["start"] is None]
     missing = [row.path for row in rows if not (corpus.path / row.path).exists()]
     splits = Counter(row.split for row in rows)
     standing = corpus.ledger.standing((row.id for row in rows), corpus.policy.use)
@@ -113,9 +117,10 @@ def check(corpus: Corpus) -> Check:
         licences=dict(Counter(row.licence for row in rows).most_common()),
         rights=rights,
         captions=agreements([row for row in rows if row.kind == "footage"]),
+        left_out=dict(Counter(drop["rule"] for drop in found if drop["rule"]).most_common()),
         drops=drops,
         missing=missing,
-        problems=problems(rows, drops, missing, rights),
+        problems=problems(rows, found, missing, rights),
     )
 
 
@@ -136,14 +141,14 @@ def bucket_counts(rows: Sequence[Row]) -> list[Bucket]:
 
 def problems(
     rows: Sequence[Row],
-    drops: Sequence[dict[str, str]],
+    drops: Sequence[dict[str, Any]],
     missing: Sequence[str],
     rights: dict[str, int],
 ) -> list[str]:
     """A sentence for each thing that leaves training without batches."""
     said = []
     if not rows:
-        refused = f": all {len(drops)} sources were refused (see why above)" if drops else ""
+        refused = ": all there was is refused or left out (see why above)" if drops else ""
         said.append(f"The corpus is empty{refused or ': add clips with `yozora ingest`'}.")
     elif not any(row.split == "train" for row in rows):
         said.append("No clip is in the split 'train', so training has 0 batches.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from yozora.footage.taps.light import Light, LightTap, light_of
 from yozora.footage.taps.likeness import Hash, HashTap, hash_of
 from yozora.footage.taps.motion import Motion, MotionTap, motion_of
 from yozora.footage.taps.shots import Shots, Transition
-from yozora.video import View
+from yozora.video import View, watch
 
 Floats = NDArray[np.float64]
 
@@ -180,3 +181,11 @@ class OpenShot:
         """What was measured, once it has ended."""
         measures = Measures(self._motion.result(), self._light.result(), self._hash.result())
         return Shot(self._start, end, measures)
+
+
+def hash_of_film(path: Path) -> Hash:
+    """The perceptual hash of a whole file. Raises YozoraError when it cannot be read."""
+    tap = HashTap()
+    for view in watch(path):
+        tap.see(view.luma, view.time)
+    return tap.result()
