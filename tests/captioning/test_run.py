@@ -236,7 +236,9 @@ def test_captions_that_disagree_are_flagged(tmp_path: Path) -> None:
 
     class Says(Toy):
         def caption(self, subject: Subject) -> str:
-            return "A red wall." if subject.row.source == "0.mp4" else "A blue wall and a green one."
+            return (
+                "A red wall." if subject.row.source == "0.mp4" else "A blue wall and a green one."
+            )
 
     report = captioned(corpus, Says())
     assert (report.flagged, report.unchecked) == (1, 0)

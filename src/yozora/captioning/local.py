@@ -31,9 +31,10 @@ class Local:
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        processors: Any = AutoProcessor
         options: dict[str, Any] = {"local_files_only": not download}
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(model, **options)
+            self._processor = processors.from_pretrained(model, **options)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 model, dtype="auto", **options
             )

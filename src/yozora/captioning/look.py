@@ -90,7 +90,8 @@ def light_of(measures: Mapping[str, Any]) -> Light | None:
 def numbers(value: Any, names: Sequence[str]) -> list[float]:
     """The numbers under these names; none where one is missing."""
     found = [value.get(name) for name in names] if isinstance(value, Mapping) else []
-    return [float(n) for n in found] if all(isinstance(n, int | float) for n in found) else []
+    known = [float(n) for n in found if isinstance(n, int | float)]
+    return known if len(known) == len(found) else []
 
 
 def reduced(clip: Clip) -> list[Luma]:
