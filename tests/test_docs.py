@@ -40,7 +40,6 @@ ELSEWHERE = [
     r"\.venv/bin/pre-commit install",
     r"pip install .*",
     r"yozora review serve .*",  # tests/review: it would not end
-    r"ssh .*",
     r"python examples/.*",  # tests/examples
     r"python benchmarks/.*",
     r"yozora caption .* --with (endpoint|model) .*",  # tests/captioning

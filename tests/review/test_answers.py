@@ -84,23 +84,31 @@ def test_what_was_stored_before_a_kill_is_there_and_processes_do_not_disturb_eac
     review.add(Answer(IDS[0], "Ann", {}))
 
 
-def test_what_is_taken_back_is_gone_from_the_bytes_and_stays_out(
-    review: Review, tmp_path: Path
-) -> None:
-    for number in range(30):
-        for clip in IDS:
-            review.add(Answer(clip, f"R{number}", {}, f"said of {clip[-4:]} " * 20))
-    forget(tmp_path, IDS[:2])
-    assert [one.clip for one in review.sample().clips] == IDS[2:]
-    assert {one.clip for one in review.answers()} == set(IDS[2:])
+def test_what_is_taken_back_is_gone_from_the_bytes_and_stays_out(tmp_path: Path) -> None:
+    ids = [f"{n:064x}" for n in range(40)]
+    sample = Sample(("kind",), tuple(Drawn(clip, ("footage",), 1.0) for clip in ids))
+    review = Review.create(tmp_path, "first", sample)
+    said = [
+        (f"R{n}", f"said of {clip} " * (n % 7), clip)
+        for n in range(40)
+        for clip in (*ids[n % 3 :: 2], *ids[:5])
+    ]  # in such an order that SQLite moves rows between pages, which leaves copies
+    with closing(sqlite3.connect(review.path)) as database, database:
+        question = (
+            "INSERT INTO answers (time, reviewer, said, note, clip) VALUES ('t', ?, '{}', ?, ?)"
+        )
+        database.executemany(question, said)
+    assert len(review.history()) == len(said)
+    gone, kept = ids[:20], ids[20:]
+    forget(tmp_path, gone)
+    assert [one.clip for one in review.sample().clips] == kept
+    assert {one.clip for one in review.answers()} == set(kept)
     data = b"".join(path.read_bytes() for path in review.path.parent.iterdir())
-    for clip in IDS[:2]:
-        assert clip.encode() not in data
-        assert f"said of {clip[-4:]}".encode() not in data
-    assert remains(tmp_path, IDS[:2]) == []
-    assert len(remains(tmp_path, IDS)) == 3
+    assert [clip for clip in gone if clip.encode() in data] == []
+    assert remains(tmp_path, gone) == []
+    assert len(remains(tmp_path, ids)) == len(kept)
     with pytest.raises(YozoraError, match="not in the sample 'first'"):
-        review.add(Answer(IDS[0], "Ann", {}))
+        review.add(Answer(gone[0], "Ann", {}))
 
 
 def test_names_are_not_taken_twice_and_found_again(review: Review, tmp_path: Path) -> None:
