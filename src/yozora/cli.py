@@ -185,6 +185,13 @@ def open_corpus(directory: Path) -> Corpus:
     help="Change a threshold of the sieve, such as min_motion=0.01; repeatable.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What reads files side by side: processes here, or Ray (RAY_ADDRESS names a cluster).",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1),
     default=lambda: os.cpu_count() or 1,

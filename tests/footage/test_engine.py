@@ -7,10 +7,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from yozora.footage.engine import local
+from yozora.footage.on_ray import on_ray
+
+ENGINES = [(local, 1), (local, 2), (on_ray, 2)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ray_ends() -> Iterator[None]:
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 def square(number: int) -> int:
@@ -32,9 +43,10 @@ def failing(number: int) -> int:
     raise ValueError(f"job {number}")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
-    assert list(local(square, range(9), workers)) == [(n, n * n) for n in range(9)]
+@pytest.mark.parametrize(("engine", "workers"), ENGINES)
+def test_results_come_in_the_order_of_the_jobs(engine: Any, workers: int) -> None:
+    assert list(engine(square, range(9), workers)) == [(n, n * n) for n in range(9)]
+    assert list(engine(square, [], workers)) == []
 
 
 def test_jobs_are_taken_as_they_are_needed() -> None:
@@ -52,9 +64,12 @@ def test_jobs_are_taken_as_they_are_needed() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
-def test_a_job_that_kills_its_process_twice_is_given_up_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [local, on_ray])
+def test_a_job_that_kills_its_process_twice_is_given_up_and_no_other(
+    engine: Any, tmp_path: Path
+) -> None:
     jobs = [(number, tmp_path) for number in range(8)]
-    done = dict(local(deadly, jobs, 2))
+    done = dict(engine(deadly, jobs, 2))
     assert [done[job] for job in jobs] == [0, 1, 4, None, 16, 25, 36, 49]
 
 
@@ -68,6 +83,7 @@ SLEEPERS = """
 import os, sys, time
 from pathlib import Path
 from yozora.footage.engine import local
+from yozora.footage.on_ray import on_ray
 from tests.footage.test_engine import sleep_after_writing
 
 for _ in local(sleep_after_writing, [Path(sys.argv[1]) / str(n) for n in range(2)], 2):

@@ -17,6 +17,7 @@ from yozora.errors import YozoraError
 from yozora.footage.cut import Format
 from yozora.footage.engine import local
 from yozora.footage.find import Context, find
+from yozora.footage.on_ray import on_ray
 from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.sieve import Hashes, Sieve
 from yozora.footage.windows import clip_length
@@ -31,6 +32,8 @@ from yozora.video import MAX_CLIP_BYTES, Clip, Record
 
 SPLITS = ("train", "validation", "heldout")
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
+
+ENGINES = {"local": local, "ray": on_ray}
 
 Drop = Mapping[str, Any]
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
@@ -142,6 +145,7 @@ def ingest_into(
     seconds: float = 17 / 8,
     stride: float | None = None,
     sieve: Sieve | None = None,
+    engine: str = "local",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
@@ -151,8 +155,9 @@ def ingest_into(
     its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
     files that it covers. Clips never cross a cut; seconds and stride (default: as seconds) are rounded to frames. What
     the sieve does not let pass is left out. A file that cannot be used is refused with a sentence, and never stops the
-    rest; what was good of it stays. Both are noted in the corpus. workers: processes that read files side by side; the
-    same comes of any number, and with more than one a file that takes its reader down is refused like any other.
+    rest; what was good of it stays. Both are noted in the corpus. engine: "local", or "ray" for a cluster that shares
+    the disk. workers: processes that read files side by side; the same comes of any number and engine, and with more
+    than one a file that takes its reader down is refused like any other.
     Raises YozoraError for settings that are wrong for every file.
     """
     settings = replace(
@@ -184,7 +189,7 @@ def ingest_into(
 
     def rows() -> Iterator[Any]:
         hashes, seen = Hashes(known_hashes(corpus)), set[str]()
-        for job, taken in local(partial(take, corpus.store), jobs(), workers):
+        for job, taken in ENGINES[engine](partial(take, corpus.store), jobs(), workers):
             if taken is None:
                 refused.append(
                     (
@@ -215,6 +220,8 @@ def ingest_into(
 
     added = corpus.enter(rows(), committed=committed)
     refused += added.revoked
+    order = {shown(path): number for number, path in enumerate(found.files)}
+    refused.sort(key=lambda one: order.get(one[0], -1))
     note(corpus, before, {shown(path) for path in found.files}, refused, left)
     return Report(
         files=len(found.files),
