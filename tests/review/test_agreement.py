@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.review.test_sample import row
 
-from yozora.errors import YozoraError
 from yozora.review.agreement import LEAST, agree, alpha, wilson
 from yozora.review.answers import Answer, Review
 from yozora.review.sample import Drawn, Sample
@@ -147,12 +145,6 @@ def test_where_reviewers_differ_each_has_an_equal_part(review: Review) -> None:
     (region,) = [one for one in agree(review, []).representation if one.question == "region"]
     shares = {share.value: share.share for share in region.shares if share.share}
     assert shares == {"Europe": 0.5, "Oceania": 0.5}
-
-
-def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "krippendorff", None)
-    with pytest.raises(YozoraError, match=r"pip install 'yozora\[review\]'"):
-        alpha(COUNTS, "nominal", np.arange(5.0))
 
 
 def shown(report: object) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from rich.table import Table
 from rich.text import Text
 
 from yozora.corpus.schema import Row
-from yozora.errors import YozoraError
 from yozora.review.answers import Answer, Review
 from yozora.review.questions import CLIP, DESCRIBED, NONE, PERSON, UNCLEAR, Question
 from yozora.review.sample import UNSAID, Sample
@@ -114,10 +113,7 @@ class Report:
 
 
 def agree(review: Review, rows: Iterable[Row]) -> Report:
-    """The report on a review. rows: of the corpus.
-
-    Raises YozoraError when the package krippendorff is missing.
-    """
+    """The report on a review. rows: of the corpus."""
     sample, answers = review.sample(), review.answers()
     questions = [*CLIP, *PERSON]
     votes = {question.name: collect(question, answers) for question in questions}
@@ -215,19 +211,29 @@ def agreement(name: str, level: str, values: Sequence[str], votes: Votes) -> Agr
 def alpha(counts: Counts, level: str, domain: NDArray[np.float64]) -> float:
     """Krippendorff's alpha of counts [unit, value] at a level of measurement; nan where all say the same.
 
-    Raises YozoraError when the package krippendorff is missing.
+    1 - observed / expected disagreement, both over pairs of values, as in Krippendorff, "Computing Krippendorff's
+    alpha-reliability" (2011), section E.
     """
-    try:
-        import krippendorff
-    except ImportError:
-        raise YozoraError(
-            "Agreement needs the package krippendorff: pip install 'yozora[review]'."
-        ) from None
-    paired = counts[counts.sum(1) > 1]
-    if (paired.sum(0) > 0).sum() < 2:
+    paired = counts[counts.sum(1) > 1].astype(float)
+    totals = paired.sum(0)
+    if (totals > 0).sum() < 2:
         return math.nan
-    measure: Callable[..., float] = krippendorff.alpha
-    return float(measure(value_counts=paired, value_domain=domain, level_of_measurement=level))
+    shared = paired / (paired.sum(1, keepdims=True) - 1)
+    observed = paired.T @ shared - np.diag(shared.sum(0))
+    expected = np.outer(totals, totals) / (totals.sum() - 1)
+    apart = distances(level, domain, totals)
+    return 1 - float((observed * apart).sum() / (expected * apart).sum())
+
+
+def distances(
+    level: str, domain: NDArray[np.float64], totals: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The squared difference of each two values, [values, values], given how often each was said."""
+    if level == "nominal":
+        return 1 - np.eye(len(totals))
+    # Ordinal: how many answers lie between two values, half of their own included.
+    place = domain if level == "interval" else np.cumsum(totals) - totals / 2
+    return np.asarray((place[:, None] - place) ** 2)
 
 
 def few(clips: int) -> str:
