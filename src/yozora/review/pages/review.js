@@ -62,7 +62,10 @@
     ArrowRight: () => step(1),
     ArrowUp: () => move(-1),
     ArrowDown: () => move(1),
-    Enter: () => one("#form").requestSubmit(),
+    Enter: () => {
+      document.activeElement.blur();  // else the next clip's element of the same name would have the focus
+      one("#form").requestSubmit();
+    },
     c: () => toggle(one("#caption")),
     n: () => one("#note").focus(),
     b: () => one("#before")?.click(),
@@ -107,6 +110,7 @@
     if (!one("#form")) return;
     one("#help").hidden = false;
     if (still.matches) one("#film").pause();
+    if (document.activeElement.closest("fieldset.question")) return;  // who types fast has begun already
     const missing = one(".missing");
     focus(missing ?? questions().find((question) => !answered(question)) ?? questions()[0]);
   };
