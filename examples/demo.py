@@ -123,7 +123,7 @@ def gather(demo: Demo, section: Section) -> None:
             demo.run("ingest", footage, "--corpus", corpus, *demo.shape[:2], "--fps", demo.model.fps,
                      "--seconds", demo.model.frames / demo.model.fps, "--stride", 1)  # fmt: skip
         except click.ClickException as error:
-            demo.note(f"{error.format_message()} The corpus holds the world alone.")
+            demo.note(error.format_message())
     render = ("world", "render", "--corpus", corpus, *demo.shape)
     demo.run(*render, "--clips", demo.amounts.world_clips, "--seed", 1)
     demo.run(*render, "--clips", max(4, demo.amounts.world_clips // 10), "--split", "validation")

@@ -13,9 +13,9 @@ from yozora.video.writing import encode_still
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1c22;--paper:#fafafc;--faint:#6c6f7d;--line:#dcdde4;
-  --mark:#3557d6;--bad:#c2352b}
+  --mark:#3557d6;--bar:#3557d633;--bad:#c2352b}
 @media(prefers-color-scheme:dark){:root{--ink:#e9e9ee;--paper:#15161b;--faint:#9a9dab;
-  --line:#33353f;--mark:#8aa4ff;--bad:#ff8a80}}
+  --line:#33353f;--mark:#8aa4ff;--bar:#8aa4ff33;--bad:#ff8a80}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
   max-width:72rem;margin:2rem auto;padding:0 1rem}
 h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
@@ -29,6 +29,10 @@ svg{max-width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}
 svg .grid{stroke:var(--line)}svg .mark{fill:var(--mark)}svg .floor{stroke:var(--ink)}
 svg .interval{stroke:var(--mark);stroke-width:3;opacity:.45}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:1rem}
+.shares{columns:24rem auto;column-gap:3rem}.shares section{break-inside:avoid;margin-bottom:1.5rem}
+.shares table{display:table;width:100%;table-layout:fixed}.shares th{width:5rem}
+.shares th:first-child{width:auto}.shares td:first-child{overflow-wrap:anywhere}
+.shares td:last-child{background:linear-gradient(90deg,var(--bar) var(--part),transparent 0)}
 figure{margin:0}video{width:100%;border-radius:4px}img{max-width:100%}
 .no{color:var(--bad)}
 """

@@ -40,17 +40,18 @@ def page(corpus: Corpus) -> str:
         *(f'<p class="no">{html.escape(problem)}</p>' for problem in found.problems),
         "<h2>rights</h2>",
         f'<p class="note">Policy {html.escape(corpus.policy.version)}, for {corpus.policy.use} use.</p>',
-        shares("what training may do", found.rights),
-        shares("licence", found.licences),
+        columns(shares("what training may do", found.rights), shares("licence", found.licences)),
         "<h2>variety</h2>",
         f'<p class="note">{NOTE}</p>',
-        *(shares(name, Counter(map(said, rows))) for name, said in VARIETY.items()),
-        shares("footage whose captions", found.captions),
+        columns(
+            *(shares(name, Counter(map(said, rows))) for name, said in VARIETY.items()),
+            shares("footage whose captions", found.captions),
+        ),
         "<h2>shapes</h2>",
         shapes(found),
-        shares("split", found.splits),
+        columns(shares("split", found.splits)),
         "<h2>refused</h2>",
-        shares("left out by", found.left_out),
+        columns(shares("left out by", found.left_out)),
         refusals(found),
         *clips(corpus),
     ]
@@ -61,17 +62,22 @@ def shares(name: str, numbers: Mapping[str, int]) -> str:
     """A table of how many clips say what, with the effective number of values."""
     total = sum(numbers.values())
     most = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    lines = [
-        table_row([html.escape(value), str(count), f"{count / total:.1%}"])
-        for value, count in most[:LISTED]
-        if count
-    ]
+    shown = [(html.escape(value), count) for value, count in most[:LISTED] if count]
     if len(most) > LISTED:
-        rest = sum(count for _, count in most[LISTED:])
-        lines.append(table_row([f"{len(most) - LISTED} more", str(rest), f"{rest / total:.1%}"]))
+        shown.append((f"{len(most) - LISTED} more", sum(count for _, count in most[LISTED:])))
+    lines = [
+        f'<tr style="--part:{count / total:.1%}"><td>{value}</td><td>{count}</td><td>{count / total:.1%}</td></tr>'
+        for value, count in shown
+    ]
     head = table_row([html.escape(name), "clips", "share"], "th")
     number = f"effective number {effective(numbers.values()):.1f} of {len(numbers)}"
-    return f'<table>{head}{"".join(lines)}</table><p class="note">{number}</p>' if total else ""
+    table = f'<table>{head}{"".join(lines)}</table><p class="note">{number}</p>'
+    return f"<section>{table}</section>" if total else ""
+
+
+def columns(*parts: str) -> str:
+    """Tables side by side, as many as the screen is wide."""
+    return f'<div class="shares">{"".join(parts)}</div>' if any(parts) else ""
 
 
 def effective(counts: Iterable[int]) -> float:
