@@ -362,8 +362,13 @@ def search_corpus(
         raise Failure("search for words, or for what is like a clip: both at once is not possible.")
     corpus = Corpus.open(directory)
     if like:
-        file = Path(like) if Path(like).is_file() else corpus.file(by_id(corpus, like))
-        found = by_likeness(corpus, hash_of_film(file).bits, limit)
+        if Path(like).is_file():
+            bits = hash_of_film(Path(like)).bits
+        else:
+            row = by_id(corpus, like)
+            measured = row.labels.get("measures", {}).get("hash")
+            bits = int(measured, 16) if measured else hash_of_film(corpus.file(row)).bits
+        found = by_likeness(corpus, bits, limit)
     else:
         found = by_words(corpus, " ".join(words), limit)
     if sheet is not None:

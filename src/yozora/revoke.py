@@ -22,6 +22,7 @@ from typing import Any
 from yozora.artifact import content_hash, write_atomic
 from yozora.corpus.catalogue import LEDGER, REVOKING, Corpus
 from yozora.corpus.lock import locked
+from yozora.corpus.notes import DROPS, FINISHED
 from yozora.corpus.schema import Row, source_digest
 from yozora.errors import YozoraError
 from yozora.latents.store import caption_key, prune
@@ -247,7 +248,7 @@ def search(
     needles = {form: "a caption" for caption in task.captions for form in forms(caption)}
     needles |= {bytes.fromhex(window): "a stretch of a clip's file" for window in task.windows}
     known = {corpus.path / row.path for row in rows}
-    known |= {corpus.path / name for name in (REVOKING, LEDGER, "drops.jsonl")}
+    known |= {corpus.path / name for name in (REVOKING, LEDGER, DROPS, FINISHED)}
     files = [
         path for path in sorted(corpus.path.rglob("*")) if path.is_file() and path not in known
     ]
@@ -256,6 +257,8 @@ def search(
     left, size = [], 0
     for number, path in enumerate(files):
         progress("searching", number, len(files))
+        if not path.exists():  # whoever serves a review makes previews and drops them
+            continue
         size += path.stat().st_size
         for needle in held(path, needles):
             if not (path.is_relative_to(catalogue) and needle in staying):

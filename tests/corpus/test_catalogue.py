@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yozora.corpus.catalogue import Added, Corpus
+from yozora.corpus.lock import locked
 from yozora.corpus.schema import clip_hash
 from yozora.errors import YozoraError
 from yozora.video import Clip, Record
@@ -352,3 +353,27 @@ def test_clips_that_were_left_out_are_noted_one_by_one(tmp_path: Path) -> None:
     assert corpus.drops() == [black, whole]
     corpus.remove([], ["a.mp4"])
     assert corpus.drops() == []
+
+
+def test_torn_lines_are_passed_over_and_cost_no_other(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.drop("a\u2028b.mp4", "damaged")
+    for name in ("drops.jsonl", "finished.jsonl"):
+        with (corpus.path / name).open("ab") as file:
+            file.write('{"source": "caf\u00e9'.encode()[:-1])
+    corpus.drop("c.mp4", "empty")
+    corpus.finish("key", "d.mp4", [])
+    assert [drop["source"] for drop in corpus.drops()] == ["a\u2028b.mp4", "c.mp4"]
+    assert corpus.finished() == {"key": []}
+
+
+def test_files_that_nobody_entered_are_forgotten_unless_others_add(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add(items(1))
+    (kept,) = corpus.rows()
+    stored = [corpus.store(clip, record) for clip, record in items(1, 2, 3)]
+    with locked(corpus.path, alone=False):
+        corpus.forget(stored)
+        assert all((corpus.path / row.path).exists() for row in stored)
+    corpus.forget(stored)
+    assert [row.id for row in stored if (corpus.path / row.path).exists()] == [kept.id]

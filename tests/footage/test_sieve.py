@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from yozora.footage.sieve import Hashes, Sieve
 from yozora.footage.survey import Measures
 from yozora.footage.taps.light import Light
-from yozora.footage.taps.likeness import Hash, distance
+from yozora.footage.taps.likeness import Hash, HashTap, distance
 from yozora.footage.taps.motion import Motion
 from yozora.recipes import sieve_recipe
 
@@ -47,6 +47,11 @@ def test_each_threshold_leaves_out_and_can_be_moved(rule: str) -> None:
 
 def test_every_threshold_is_tried() -> None:
     assert {field.name for field in fields(Sieve)} == {*BAD, "name", "duplicate_bits"}
+
+
+def test_without_a_vote_there_is_no_hash() -> None:
+    assert HashTap().result() is None
+    assert "hash" not in replace(GOOD, hash=None).to_json()
 
 
 def test_stills_need_neither_length_nor_motion() -> None:

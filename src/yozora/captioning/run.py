@@ -166,7 +166,8 @@ class Writer:
         """Write what there is, if it is enough or nothing was written for so many seconds."""
         if len(self._pending) < BATCH and time.monotonic() - self._written < late:
             return
-        pending, self._pending = self._pending, {}
+        pending = self._pending
         self._written = time.monotonic()
         if pending:
             self._corpus.revise(pending, lambda row: recaptioned(row, pending[row.id]))
+        self._pending = {}

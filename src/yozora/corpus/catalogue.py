@@ -21,7 +21,7 @@ import re
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,8 +33,9 @@ import lance
 
 from yozora import video
 from yozora.artifact import building, scratch, write_atomic
+from yozora.corpus import notes
 from yozora.corpus.captions import keeping
-from yozora.corpus.lock import locked
+from yozora.corpus.lock import locked, writing
 from yozora.corpus.schema import (
     SCHEMA,
     SPLITS,
@@ -57,7 +58,7 @@ from yozora.rights.policy_file import load_policy
 from yozora.video import Clip, Record
 
 STAGE = "corpus/1"
-LEDGER, REVOKING, FINISHED = "rights.ledger", "revoking.json", "finished.jsonl"
+LEDGER, REVOKING = "rights.ledger", "revoking.json"
 COMMIT_ROWS = 256
 COMMIT_SECONDS = 20.0  # a slow source must not keep finished clips out of the catalogue
 COMPACT_ABOVE = 64  # fragments; reading slows down with their number
@@ -161,20 +162,12 @@ class Corpus:
         {"source", "reason", "rule", "start"} each; the rule and the second at which the clip starts are "" and None
         for a source as a whole.
         """
-        path = self.path / "drops.jsonl"
-        found: dict[tuple[str, float | None], dict[str, Any]] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            with suppress(
-                ValueError, KeyError, TypeError
-            ):  # a killed process may leave half a line
-                drop = {"rule": "", "start": None, **json.loads(line)}
-                found[drop["source"], drop["start"]] = drop
-        return [drop for drop in found.values() if drop["reason"]]
+        return notes.read_drops(self.path)
 
     def finished(self) -> dict[str, list[str]]:
         """The clips of each file that was taken in to its end, by the key that `finish` was given; without those of
         which a clip is no longer there."""
-        marks = {mark["key"]: mark["clips"] for mark in self._marks()}
+        marks = notes.read_finished(self.path)
         rows = self.rows() if marks else []
         known = {row.id for row in rows if (self.path / row.path).exists()}
         return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
@@ -298,6 +291,10 @@ class Corpus:
                     if progress is not None:
                         progress(done)
             finally:
+                if isinstance(
+                    rows, Generator
+                ):  # whoever still stores clips for it ends before the lock does
+                    rows.close()
                 count.update(self._commit(pending, revoked))
                 committed()
             if count.total():
@@ -305,10 +302,17 @@ class Corpus:
         same = done - count.total() - len(revoked)
         return Added(count["added"], same, count["updated"], revoked)
 
-    def forget(self, row: Row) -> None:
-        """Takes a stored clip's file away again, unless the catalogue knows the clip."""
-        if not self._rows_of([row.id]):
-            (self.path / row.path).unlink(missing_ok=True)
+    def forget(self, rows: Sequence[Row]) -> None:
+        """Takes stored clips' files away again that the catalogue does not know.
+
+        While others add, who may have stored the same clips and not entered them yet, the files stay: nobody finds
+        them, and the next revocation clears them.
+        """
+        with suppress(YozoraError), locked(self.path, alone=True):
+            known = self._rows_of(row.id for row in rows) if rows else {}
+            for row in rows:
+                if row.id not in known:
+                    (self.path / row.path).unlink(missing_ok=True)
 
     def revise(self, clips: Collection[str], change: Callable[[Row], Row]) -> int:
         """Puts changed rows in the place of these clips' rows, all at once; returns how many are other than before.
@@ -320,9 +324,10 @@ class Corpus:
         with locked(self.path, alone=False):
             if not clips:
                 return 0
-            there = self._rows_of(clips).values()
-            changed = [new for row in there if (new := change(row)) != row]
-            self._put(changed)
+            with writing(self.path):
+                there = self._rows_of(clips).values()
+                changed = [new for row in there if (new := change(row)) != row]
+                self._put(changed)
             self._compact()
         return len(changed)
 
@@ -348,15 +353,13 @@ class Corpus:
         empty reason takes that back."""
         drop: dict[str, Any] = {"source": str(source), "reason": reason}
         drop |= {} if start is None else {"rule": rule, "start": start}
-        line = json.dumps(drop, ensure_ascii=False) + "\n"
-        with (self.path / "drops.jsonl").open("ab") as file:
-            file.write(line.encode())
+        notes.add(self.path / notes.DROPS, drop)
 
     def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
         """Note that a file was taken in to its end, and which clips are of it."""
-        line = json.dumps({"key": key, "source": source, "clips": clips}, ensure_ascii=False) + "\n"
-        with (self.path / FINISHED).open("ab") as file:
-            file.write(line.encode())
+        gone = set(self.ledger.standing(clips)["revoked"])
+        kept = [clip for clip in clips if clip not in gone]
+        notes.add(self.path / notes.FINISHED, {"key": key, "source": source, "clips": kept})
 
     def remove(self, clips: Collection[str], sources: Collection[str] = ()) -> None:
         """Removes clips for good: their files, their rows, all earlier versions of the catalogue with the tags on them,
@@ -366,14 +369,7 @@ class Corpus:
         Raises YozoraError when the catalogue cannot be rewritten.
         """
         self._require_present()
-        gone = set(clips)
-        drops = [drop for drop in self.drops() if drop["source"] not in sources]
-        lines = (json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops)
-        write_atomic(self.path / "drops.jsonl", "".join(lines))
-        marks = (mark for mark in self._marks() if mark["source"] not in sources)
-        kept = (mark for mark in marks if not gone.intersection(mark["clips"]))
-        lines = (json.dumps(mark, ensure_ascii=False) + "\n" for mark in kept)
-        write_atomic(self.path / FINISHED, "".join(lines))
+        notes.erase(self.path, clips, sources)
         dataset = self._dataset()
         wanted = list(clips)
         try:
@@ -443,13 +439,6 @@ class Corpus:
             part.replace(place)
         return row
 
-    def _marks(self) -> Iterator[dict[str, Any]]:
-        """The lines of the list of finished files."""
-        path = self.path / FINISHED
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            with suppress(ValueError):  # a killed process may leave half a line
-                yield json.loads(line)
-
     def _require_present(self) -> None:
         """Raises YozoraError for a state of the past, which cannot be changed."""
         if self.state:
@@ -465,21 +454,22 @@ class Corpus:
         rows = self._entered(rows, revoked)
         if not rows:
             return {}
-        there = self._rows_of(row.id for row in rows)
-        fresh = [row for row in rows if row.id not in there]
-        changed = [
-            new
-            for row in rows
-            if (old := there.get(row.id))
-            and same_source(row, old)
-            and (new := keeping(row, old)) != old
-        ]
-        try:  # two commits, each whole or not at all
-            if fresh:
-                lance.write_dataset(to_table(fresh), self._catalogue, mode="append")
-        except (OSError, RuntimeError) as error:
-            raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
-        self._put(changed)
+        with writing(self.path):
+            there = self._rows_of(row.id for row in rows)
+            fresh, changed = dict[str, Row](), dict[str, Row]()
+            for row in rows:
+                old = there.get(row.id)
+                if old is None:
+                    fresh.setdefault(row.id, row)
+                elif same_source(row, old) and (new := keeping(row, old)) != old:
+                    changed[row.id] = new
+            try:  # two commits, each whole or not at all
+                if fresh:
+                    table = to_table(fresh.values())
+                    lance.write_dataset(table, self._catalogue, mode="append")
+            except (OSError, RuntimeError) as error:
+                raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
+            self._put(list(changed.values()))
         return {"added": len(fresh), "updated": len(changed)}
 
     def _put(self, rows: list[Row]) -> None:

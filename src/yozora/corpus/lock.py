@@ -1,7 +1,7 @@
 """Who may change a corpus at once: any number of writers that add, or one that takes away.
 
-An advisory lock of the operating system on DIR/lock, gone with the process that holds it. Where there is none
-(Windows), nothing is kept apart.
+Advisory locks of the operating system on DIR/lock, and for a moment on DIR/lock.rows, gone with the process that holds
+them. Where there are none (Windows), nothing is kept apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ try:
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-NAME = "lock"
+NAME, WRITING = "lock", "lock.rows"
 
 
 @contextmanager
@@ -34,4 +34,13 @@ def locked(directory: Path, *, alone: bool) -> Iterator[None]:
                 raise YozoraError(
                     f"Another process is changing {directory}: try again when it has finished."
                 ) from error
+        yield
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Keeps rows as they were read until they are put back; waits for whoever is at it, which takes a moment."""
+    with (directory / WRITING).open("ab") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from yozora.errors import YozoraError
 from yozora.footage.cut import Format
@@ -19,80 +19,25 @@ from yozora.footage.engine import local
 from yozora.footage.find import Context, find
 from yozora.footage.on_ray import on_ray
 from yozora.footage.sidecar import Sidecar, read_sidecar
-from yozora.footage.sieve import Hashes, Sieve
+from yozora.footage.sieve import Sieve
+from yozora.footage.store import Store
+from yozora.footage.taking import Taking
 from yozora.footage.windows import clip_length
-from yozora.footage.work import Job, Left, readable, shown, take
+from yozora.footage.work import Job, Taken, readable, sentence, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
 from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
-from yozora.video import MAX_CLIP_BYTES, Clip, Record
+from yozora.video import MAX_CLIP_BYTES
 
 SPLITS = ("train", "validation", "heldout")
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
 
 ENGINES = {"local": local, "ray": on_ray}
 
-Drop = Mapping[str, Any]
 Progress = Callable[[Path, int, int], None]  # the file, how many came before it, how many there are
-
-
-class Stored(Protocol):
-    """A clip in its place: what ingest knows of a corpus's row."""
-
-    @property
-    def id(self) -> str:
-        """The clip's name by its content."""
-
-    @property
-    def source(self) -> str:
-        """Its file."""
-
-    @property
-    def labels(self) -> Mapping[str, Any]:
-        """Its record's labels."""
-
-
-class Store(Protocol):
-    """What ingest needs of a corpus."""
-
-    @property
-    def ledger(self) -> Ledger:
-        """Where sources and decisions are entered."""
-
-    @property
-    def policy(self) -> Policy:
-        """What decides on them."""
-
-    def store(self, clip: Clip, record: Record) -> Any:
-        """Put a clip in its place, from any process; returns its row."""
-
-    def enter(self, rows: Iterable[Any], *, committed: Callable[[], None]) -> Any:
-        """Make stored clips known; returns an object with the numbers `added`, `duplicates` and `updated`, and what
-        was `revoked` before: sources with a sentence each. None stands for a clip that came before; `committed` is
-        called whenever all rows so far are known."""
-
-    def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
-        """Note that a file was taken in to its end."""
-
-    def finished(self) -> Mapping[str, Sequence[str]]:
-        """The clips of files that were, while all of them are there."""
-
-    def forget(self, row: Any) -> None:
-        """Take a stored clip away again, unless it is known."""
-
-    def rows(self, *, kind: str) -> Sequence[Stored]:
-        """What is known of a kind."""
-
-    def drop(
-        self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
-    ) -> None:
-        """Note a refusal, of a file or of the clip that would start there; without a reason, take it back."""
-
-    def drops(self) -> Sequence[Drop]:
-        """The refusals noted, each with `source` and `start`."""
 
 
 @dataclass(frozen=True)
@@ -166,122 +111,34 @@ def ingest_into(
         sieve=sieve or Sieve(),
     )
     found = find(paths)
-    refused = [(shown(path), reason) for path, reason in found.refused]
-    left: list[Left] = []
-    before, finished = corpus.drops(), corpus.finished()
-    ended: list[tuple[str, str, list[str]]] = []  # files whose last row was handed out
-    again = 0
+    taking = Taking(corpus, settings.sieve.duplicate_bits)
+    for path, reason in found.refused:
+        taking.refuse(shown(path), reason)
 
     def jobs() -> Iterator[Job]:
-        nonlocal again
         for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
                 progress(path, number, len(found.files))
             try:
-                job = admitted(path, context, settings, corpus.policy, corpus.ledger)
-                if (clips := finished.get(job.key)) is None:
-                    yield job
-                else:
-                    again += len(clips)
-                    left.extend(left_before(shown(path), before))
+                yield admitted(path, context, settings, corpus.policy, corpus.ledger)
             except (YozoraError, OSError) as error:
-                refused.append((shown(path), readable(str(error))))
+                taking.refuse(shown(path), sentence(shown(path), error))
 
-    def rows() -> Iterator[Any]:
-        hashes, seen = Hashes(known_hashes(corpus)), set[str]()
-        for job, taken in ENGINES[engine](partial(take, corpus.store), jobs(), workers):
-            if taken is None:
-                refused.append(
-                    (
-                        shown(job.path),
-                        f"{job.path}: reading it ended the process that read it, twice.",
-                    )
-                )
-                continue
-            left.extend(taken.left)
-            refused.extend((shown(job.path), reason) for reason in taken.errors)
-            alike: list[Left] = []
-            for row in taken.rows:
-                if one := look_alike(row, hashes, settings.sieve):
-                    alike.append(one)
-                    if row.id not in seen:
-                        corpus.forget(row)
-                else:
-                    yield None if row.id in seen else row
-                    seen.add(row.id)
-            left.extend(alike)
-            # What looked like another file's clip may be the only one some day, and what failed may be mended.
-            if not alike and not taken.errors:
-                ended.append((job.key, shown(job.path), [row.id for row in taken.rows]))
+    def read(pending: Iterable[Job]) -> Iterator[tuple[Job, Taken | None]]:
+        return ENGINES[engine](partial(take, corpus.store), pending, workers)
 
-    def committed() -> None:
-        while ended:
-            corpus.finish(*ended.pop(0))
-
-    added = corpus.enter(rows(), committed=committed)
-    refused += added.revoked
+    added = corpus.enter(taking.rows(jobs(), read), committed=taking.note)
+    taking.close(added.revoked)
     order = {shown(path): number for number, path in enumerate(found.files)}
-    refused.sort(key=lambda one: order.get(one[0], -1))
-    note(corpus, before, {shown(path) for path in found.files}, refused, left)
     return Report(
         files=len(found.files),
         added=added.added,
-        duplicates=added.duplicates + again,
+        duplicates=added.duplicates + taking.again,
         updated=added.updated,
-        left_out=dict(Counter(one.rule for one in left).most_common()),
-        refused=refused,
+        left_out=dict(Counter(one.rule for one in taking.left).most_common()),
+        refused=sorted(taking.refused, key=lambda one: order.get(one[0], -1)),
         ignored=found.ignored,
     )
-
-
-def left_before(source: str, drops: Iterable[Drop]) -> Iterator[Left]:
-    """What was left out of a file when it was taken in."""
-    for drop in drops:
-        if drop["source"] == source and drop["start"] is not None:
-            yield Left(source, drop["start"], drop["rule"], drop["reason"])
-
-
-def known_hashes(corpus: Store) -> Iterator[tuple[int, str, str]]:
-    """The perceptual hashes of the footage that a corpus has, with its files and clips."""
-    for row in corpus.rows(kind="footage"):
-        if "measures" in row.labels:
-            yield hash_entry(row)
-
-
-def hash_entry(row: Stored) -> tuple[int, str, str]:
-    """A clip's perceptual hash, its file, and its place in words."""
-    place = f"{row.source} at {row.labels['start']:.4g} s"
-    return int(row.labels["measures"]["hash"], 16), row.labels["file"], place
-
-
-def look_alike(row: Stored, hashes: Hashes, sieve: Sieve) -> Left | None:
-    """Why a clip is left out that another file's clip equals; None where it is kept, which the hashes then know."""
-    bits, file, place = hash_entry(row)
-    same = hashes.same(bits, file, sieve.duplicate_bits)
-    if same is None:
-        hashes.add(bits, file, place)
-        return None
-    return Left(row.source, row.labels["start"], "duplicate_bits", f"It is the same as {same}.")
-
-
-def note(
-    corpus: Store,
-    before: Iterable[Drop],
-    files: Collection[str],
-    refused: Iterable[tuple[str, str]],
-    left: Iterable[Left],
-) -> None:
-    """Enter what was refused and left out, and take back what was said of these files before and holds no more."""
-    said = {(drop["source"], drop["start"], drop["reason"]) for drop in before}
-    for path, reason in refused:
-        corpus.drop(path, reason)
-    for one in left:
-        if (one.source, one.start, one.reason) not in said:
-            corpus.drop(one.source, one.reason, rule=one.rule, start=one.start)
-    again = {(path, None) for path, _ in refused} | {(one.source, one.start) for one in left}
-    for drop in before:
-        if drop["source"] in files and (drop["source"], drop["start"]) not in again:
-            corpus.drop(drop["source"], "", start=drop["start"])
 
 
 def make_settings(

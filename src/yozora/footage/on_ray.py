@@ -31,15 +31,22 @@ def on_ray(
         job, reference = ahead.popleft()
         try:
             return job, ray.get(reference)
-        except ray.exceptions.WorkerCrashedError:
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError:  # its process or its computer is gone
             return job, None
 
-    for job in jobs:
-        ahead.append((job, task.remote(job)))
-        if len(ahead) > 2 * workers:
+    try:
+        for job in jobs:
+            ahead.append((job, task.remote(job)))
+            if len(ahead) > 2 * workers:
+                yield first()
+        while ahead:
             yield first()
-    while ahead:
-        yield first()
+    finally:
+        for _, reference in ahead:
+            ray.cancel(reference, force=True)
+        ray.wait([reference for _, reference in ahead], num_returns=len(ahead)) if ahead else None
 
 
 def started(workers: int) -> Any:

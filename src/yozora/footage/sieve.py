@@ -85,9 +85,8 @@ class Hashes:
     def same(self, bits: int, file: str, bits_apart: int) -> str | None:
         """The nearest clip of another file whose hash differs in fewer than ``bits_apart`` bits."""
         distances = np.bitwise_count(self._bits[: self._count] ^ np.uint64(bits))
-        for place in map(int, np.argsort(distances, kind="stable")):
-            if distances[place] >= bits_apart:
-                break
+        near = np.flatnonzero(distances < bits_apart)
+        for place in map(int, near[np.argsort(distances[near], kind="stable")]):
             if self._files[place] != file:
                 return self._names[place]
         return None

@@ -24,18 +24,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of a stretch of one shot; light is None where no sample fell into it."""
+    """What was measured of a stretch of one shot; light and hash are None where no sample fell into it."""
 
     motion: Motion
     light: Light | None
-    hash: Hash
+    hash: Hash | None
 
     def to_json(self) -> dict[str, Any]:
         """The measures as JSON types."""
         return {
             "motion": self.motion.to_json(),
             "light": self.light.to_json() if self.light else None,
-            **self.hash.to_json(),
+            **(self.hash.to_json() if self.hash else {}),
         }
 
 
@@ -188,4 +188,4 @@ def hash_of_film(path: Path) -> Hash:
     tap = HashTap()
     for view in watch(path):
         tap.see(view.luma, view.time)
-    return tap.result()
+    return tap.result() or Hash(0)

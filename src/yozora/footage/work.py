@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
 from yozora.footage.cut import Cut, Format, cuts
 from yozora.footage.sidecar import Sidecar
 from yozora.footage.sieve import Sieve
-from yozora.video import Clip, Info, Record, fit, probe
+from yozora.video import Clip, Record, probe
+from yozora.video.geometry import content_rect
 
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
 VERSION = 1  # to be raised when the same film gives other clips or measures
@@ -38,6 +37,11 @@ class Job:
     split: str
     format: Format
     sieve: Sieve
+
+    @property
+    def source(self) -> str:
+        """The file's name as rows have it."""
+        return shown(self.path)
 
     @property
     def key(self) -> str:
@@ -75,22 +79,35 @@ def take(store: Callable[[Clip, Record], Any], job: Job) -> Taken:
                 storing.append(encoder.submit(store, clip, record))
                 if len(storing) > AHEAD:
                     taken.rows.append(storing.popleft().result())
-        except (YozoraError, OSError) as error:
-            taken.errors.append(readable(str(error)))
-        taken.rows += [stored.result() for stored in storing]
+        except Exception as error:  # whatever a damaged film brings down, the others are to go on
+            taken.errors.append(sentence(job.source, error))
+        for stored in storing:
+            try:
+                taken.rows.append(stored.result())
+            except Exception as error:
+                taken.errors.append(sentence(job.source, error))
     return taken
+
+
+def sentence(source: str, error: Exception) -> str:
+    """An error in words: its own where they are for users."""
+    if isinstance(error, YozoraError):
+        return readable(str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return f"{source} cannot be read: {error.strerror}."
+    return f"{source} cannot be read: {type(error).__name__}: {readable(str(error))}."
 
 
 def kept(job: Job, left: list[Left]) -> Iterator[tuple[Clip, Record]]:
     """The clips that pass the sieve, with their records; what does not is added to ``left``."""
     info = probe(job.path)
-    content = list(content_rect(info, job.format.size))
+    content = list(content_rect((info.width, info.height), job.format.size))
     for cut in cuts(job.path, job.format):
         clip = Clip(cut.frames, job.format.fps)
         start = cut.first / clip.fps
         missed = job.sieve.missed(cut.measures, clip.seconds if len(clip) > 1 else 0.0)
         if missed is not None:
-            left.append(Left(shown(job.path), start, *missed))
+            left.append(Left(job.source, start, *missed))
             continue
         captions, origin = captions_of(
             job.path, job.sidecar, info.tags, start, start + clip.seconds
@@ -99,7 +116,7 @@ def kept(job: Job, left: list[Left]) -> Iterator[tuple[Clip, Record]]:
             clip,
             Record(
                 captions=tuple(readable(text) for text in captions),
-                source=shown(job.path),
+                source=job.source,
                 licence=job.licence,
                 holder=job.holder,
                 url=job.url,
@@ -125,11 +142,6 @@ def rounded(measures: dict[str, Any]) -> dict[str, Any]:
         return float(f"{value:.4g}") if isinstance(value, float) else value
 
     return {name: one(value) for name, value in measures.items()}
-
-
-def content_rect(info: Info, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where `stream` puts the picture on a canvas of `size`: x, y, width, height."""
-    return fit(np.zeros((1, info.height, info.width, 3), np.uint8), size)[1]
 
 
 def shown(path: Path) -> str:

@@ -28,7 +28,7 @@ from yozora.models.text import pad
 from yozora.training.ema import Ema
 from yozora.training.frames import prefetch, spread
 from yozora.training.optim import MuonAdamW, warmup_stable_decay
-from yozora.training.reading import Page, Reading
+from yozora.training.reading import Page, Reading, by_id
 from yozora.training.state import (
     Facts,
     Log,
@@ -137,8 +137,8 @@ class Draws:
         self.groups = [
             (
                 bucket,
-                [row for row in bucket.rows if row.kind == "world"],
-                [row for row in bucket.rows if row.kind != "world"],
+                sorted((row for row in bucket.rows if row.kind == "world"), key=by_id),
+                sorted((row for row in bucket.rows if row.kind != "world"), key=by_id),
             )
             for bucket in buckets
             if bucket.rows

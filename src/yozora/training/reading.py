@@ -31,6 +31,11 @@ PLACES = 4  # tokens that read each caption
 Row = Any  # a corpus's row; this room knows it through its bucket alone
 
 
+def by_id(row: Row) -> str:
+    """Rows are drawn by their place in this order, which a change of the catalogue's does not touch."""
+    return str(row.id)
+
+
 class Page(NamedTuple):
     """Captions to read: text, noise [B, PLACES, Z] at cells ``places`` [PLACES] of the grid of ``shape``, and the
     share of each name in what is to be answered: ``things`` [B, names], ``motions`` [B, names]."""
@@ -62,7 +67,7 @@ class Reading:
         self.rows = [
             (bucket.shape, row, told(row.labels))
             for bucket in buckets
-            for row in bucket.rows
+            for row in sorted(bucket.rows, key=by_id)
             if bucket.shape.frames > 1 and row.captions and told(row.labels)[0]
         ]
         self.things = sorted({name for _, _, (things, _) in self.rows for name in things})

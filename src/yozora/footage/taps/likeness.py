@@ -41,14 +41,16 @@ class HashTap:
         self._due = time + GAP
         self.totals = self.totals + np.where(signs(luma), 1, -1)
 
-    def result(self) -> Hash:
-        """The majority's hash; 0 for no frame."""
+    def result(self) -> Hash | None:
+        """The majority's hash; None for no frame."""
         return hash_of(self.totals)
 
 
-def hash_of(totals: NDArray[np.float64]) -> Hash:
-    """The hash of a stretch by what was added to a tap's totals in it."""
-    return Hash(int.from_bytes(np.packbits(totals > 0).tobytes(), "big"))
+def hash_of(totals: NDArray[np.float64]) -> Hash | None:
+    """The hash of a stretch by what was added to a tap's totals in it; None if no frame of it voted."""
+    return (
+        None if not totals.any() else Hash(int.from_bytes(np.packbits(totals > 0).tobytes(), "big"))
+    )
 
 
 def signs(luma: Frames) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

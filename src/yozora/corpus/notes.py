@@ -1,0 +1,74 @@
+"""What a corpus notes of the files that were brought to it, a line of JSON each: refusals, and files that are finished.
+
+Lines are only ever added, so that the last word on a matter counts, and a process that is killed leaves half a line at
+most, which nobody minds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from yozora.artifact import write_atomic
+
+DROPS, FINISHED = "drops.jsonl", "finished.jsonl"
+CLIP = re.compile("[0-9a-f]{64}")  # a clip's id, in a reason
+
+
+def read_drops(corpus: Path) -> list[dict[str, Any]]:
+    """The last word on each source, and on each of its clips that was left out: see Corpus.drops."""
+    found: dict[tuple[str, float | None], dict[str, Any]] = {}
+    for line in lines(corpus / DROPS):
+        drop = {"rule": "", "start": None, **line}
+        with suppress(KeyError, TypeError):
+            found[drop["source"], drop["start"]] = drop
+    return [drop for drop in found.values() if drop.get("reason")]
+
+
+def read_finished(corpus: Path) -> dict[str, list[str]]:
+    """The clips of each file, by the key that its last finish had."""
+    last: dict[str, dict[str, Any]] = {}
+    for mark in lines(corpus / FINISHED):
+        with suppress(KeyError, TypeError):
+            last[mark["source"]] = mark
+    return {mark["key"]: mark["clips"] for mark in last.values() if "key" in mark}
+
+
+def add(file: Path, line: dict[str, Any]) -> None:
+    """Add a line, on a line of its own whatever was left there."""
+    with file.open("a+b") as opened:
+        if opened.tell():
+            opened.seek(-1, 2)
+            broken = opened.read(1) != b"\n"
+        else:
+            broken = False
+        opened.write(b"\n" * broken + json.dumps(line).encode() + b"\n")
+
+
+def erase(corpus: Path, clips: Collection[str], sources: Collection[str]) -> None:
+    """Rewrites both lists without what they say of these sources and clips."""
+    gone = set(clips)
+    drops = (
+        drop
+        for drop in read_drops(corpus)
+        if drop["source"] not in sources and gone.isdisjoint(CLIP.findall(drop["reason"]))
+    )
+    marks = (
+        mark
+        for mark in lines(corpus / FINISHED)
+        if mark.get("source") not in sources and gone.isdisjoint(mark.get("clips", ()))
+    )
+    for name, kept in ((DROPS, list(drops)), (FINISHED, list(marks))):
+        write_atomic(corpus / name, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file, which need not be there."""
+    for line in file.read_bytes().split(b"\n") if file.exists() else []:
+        with suppress(ValueError):  # also of bytes that are no UTF-8
+            if isinstance(found := json.loads(line), dict):
+                yield found
