@@ -201,9 +201,7 @@ class DiT(nn.Module):
         y = self.out(modulate(y, shift, scale + 1))
         return rearrange(self.cells(y, grid), "b t h w z -> b z t h w"), state
 
-    def read(
-        self, noise: Tensor, places: Tensor, grid: Grid, text: Text, facts: Tensor
-    ) -> Tensor:
+    def read(self, noise: Tensor, places: Tensor, grid: Grid, text: Text, facts: Tensor) -> Tensor:
         """What a few tokens of pure noise have made of the text half-way up, normalised: [B, P, D].
 
         noise [B, P, Z] stands at ``places`` [P], numbers of cells of a ``grid`` (t, h, w).
