@@ -78,8 +78,8 @@ def peers(path: Path, size: tuple[int, int], fps: float) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         for begins, ends in detect(str(path), ContentDetector(), start_in_scene=True):
-            start = begins.get_seconds()
-            while start + SECONDS <= ends.get_seconds() + 0.05:
+            start = begins.seconds
+            while start + SECONDS <= ends.seconds + 0.05:
                 subprocess.run(
                     [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-ss", f"{start}", "-i", path,
                      "-t", f"{SECONDS}", "-vf", fit, "-an", "-c:v", "libx264", "-crf", "12",
