@@ -18,6 +18,7 @@ FIGURES = {  # a row or phrase each page has to hold
     "generate": ["| one |", "| 16 |", "Peak memory", "| import torch |", "| decode |"],
     "decode": ["| 1080p | full size |", "clips/s"],
     "ingest": ["| 112x64 at 8 fps | yozora ingest |", "largest resident set"],
+    "catalogue": ["| search by words |", "| tag |"],
     "taps": ["| 1080p | all taps |", "decode-x", "≤ 1.5: "],
 }
 
