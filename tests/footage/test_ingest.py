@@ -29,6 +29,23 @@ def film(path: Path, frames: int = 40, *, width: int = 64, height: int = 48, see
     return write(Clip(shown, 8), path)
 
 
+def frozen(path: Path) -> Path:
+    """A film of 34 frames in which nothing moves."""
+    picture = np.random.default_rng(7).integers(0, 255, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write(Clip(np.repeat(picture[None].astype(np.uint8), 34, 0), 8), path)
+
+
+def alikes(folder: Path) -> tuple[Path, Path]:
+    """A film and the same in another size and codec."""
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    large = cv2.resize(rng.integers(0, 255, (9, 16, 3), dtype=np.uint8), (320, 180))
+    frames = np.stack([np.roll(large, 2 * t, 1) for t in range(34)])
+    small = np.stack([cv2.resize(frame, (160, 90)) for frame in frames])
+    return write(Clip(frames, 8), folder / "a.mp4"), write(Clip(small, 8), folder / "b.webm")
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     return Corpus.create(tmp_path / "corpus")
@@ -240,10 +257,7 @@ def test_what_the_sieve_leaves_out_is_noted_until_it_is_let_in(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     films = tmp_path / "films"
-    films.mkdir()
-    picture = np.random.default_rng(7).integers(0, 255, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
-    frozen = np.repeat(picture[None].astype(np.uint8), 34, 0)
-    path = write(Clip(frozen, 8), films / "frozen.mp4")
+    path = frozen(films / "frozen.mp4")
     film(films / "moving.mp4", 17)
     report = take(corpus, films)
     assert (report.added, report.left_out, report.refused) == (1, {"min_motion": 2}, [])
@@ -261,13 +275,7 @@ def test_the_same_film_in_another_file_is_left_out_but_not_on_the_next_ingest(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     films = tmp_path / "films"
-    films.mkdir()
-    rng = np.random.default_rng(3)
-    large = cv2.resize(rng.integers(0, 255, (9, 16, 3), dtype=np.uint8), (320, 180))
-    frames = np.stack([np.roll(large, 2 * t, 1) for t in range(34)])
-    write(Clip(frames, 8), films / "a.mp4")
-    small = np.stack([cv2.resize(frame, (160, 90)) for frame in frames])
-    second = write(Clip(small, 8), films / "b.webm")
+    _, second = alikes(films)
     report = take(corpus, films)
     assert (report.added, report.left_out) == (2, {"duplicate_bits": 2})
     ids = [row.id for row in corpus.rows()]
@@ -342,16 +350,6 @@ def test_a_copy_that_comes_later_does_not_take_the_clips_over(
     assert {row.captions for row in corpus.rows()} == {("Said anew.",)}
 
 
-def alikes(folder: Path) -> tuple[Path, Path]:
-    """A film and the same in another size."""
-    folder.mkdir()
-    rng = np.random.default_rng(3)
-    large = cv2.resize(rng.integers(0, 255, (9, 16, 3), dtype=np.uint8), (320, 180))
-    frames = np.stack([np.roll(large, 2 * t, 1) for t in range(34)])
-    small = np.stack([cv2.resize(frame, (160, 90)) for frame in frames])
-    return write(Clip(frames, 8), folder / "a.mp4"), write(Clip(small, 8), folder / "b.mp4")
-
-
 def test_look_alikes_that_are_there_take_on_what_is_said(corpus: Corpus, tmp_path: Path) -> None:
     alikes(tmp_path / "films")
     take(corpus, tmp_path / "films", sieve=sieve_recipe("everything"), split="train")
@@ -377,11 +375,8 @@ def test_a_look_alike_comes_in_when_the_first_is_gone(corpus: Corpus, tmp_path: 
 def test_what_was_left_out_of_a_file_is_noted_before_it_is_finished(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = np.random.default_rng(7).integers(0, 255, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
-    frozen = np.repeat(picture[None].astype(np.uint8), 34, 0)
     folder = tmp_path / "films"
-    folder.mkdir()
-    write(Clip(frozen, 8), folder / "a.mp4")
+    frozen(folder / "a.mp4")
     film(folder / "b.mp4")
 
     def interrupted(path: Path, format: Format) -> Iterator[Cut]:

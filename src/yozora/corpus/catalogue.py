@@ -133,7 +133,11 @@ class Corpus:
 
     def pick(self, clips: Iterable[str]) -> dict[str, Row]:
         """The rows of these clips, by id; without those that are not there."""
-        return self._rows_of(clips)
+        wanted = ", ".join(f"'{digest}'" for digest in clips)
+        if not wanted:
+            return {}
+        rows = from_table(self._dataset().to_table(filter=f"id IN ({wanted})"))
+        return {row.id: row for row in rows}
 
     def read(self, row: Row, *, fps: float | None = None) -> Clip:
         """A row's clip, at another frame rate on request. Raises YozoraError when its file is gone."""
@@ -168,8 +172,12 @@ class Corpus:
         """The clips of each file that was taken in to its end, by the key that `finish` was given; without those of
         which a clip is no longer there."""
         marks = notes.read_finished(self.path)
-        rows = self.rows() if marks else []
-        known = {row.id for row in rows if (self.path / row.path).exists()}
+        known = {
+            clip
+            for batch in (self.batches(["id", "path"]) if marks else ())
+            for clip, path in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            if (self.path / path).exists()
+        }
         return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
 
     def pinned(self) -> Corpus:
@@ -291,9 +299,8 @@ class Corpus:
                     if progress is not None:
                         progress(done)
             finally:
-                if isinstance(
-                    rows, Generator
-                ):  # whoever still stores clips for it ends before the lock does
+                # Whoever still stores clips for it ends before the lock does.
+                if isinstance(rows, Generator):
                     rows.close()
                 count.update(self._commit(pending, revoked))
                 committed()
@@ -309,7 +316,7 @@ class Corpus:
         them, and the next revocation clears them.
         """
         with suppress(YozoraError), locked(self.path, alone=True):
-            known = self._rows_of(row.id for row in rows) if rows else {}
+            known = self.pick(row.id for row in rows)
             for row in rows:
                 if row.id not in known:
                     (self.path / row.path).unlink(missing_ok=True)
@@ -325,7 +332,7 @@ class Corpus:
             if not clips:
                 return 0
             with writing(self.path):
-                there = self._rows_of(clips).values()
+                there = self.pick(clips).values()
                 changed = [new for row in there if (new := change(row)) != row]
                 self._put(changed)
             self._compact()
@@ -455,7 +462,7 @@ class Corpus:
         if not rows:
             return {}
         with writing(self.path):
-            there = self._rows_of(row.id for row in rows)
+            there = self.pick(row.id for row in rows)
             fresh, changed = dict[str, Row](), dict[str, Row]()
             for row in rows:
                 old = there.get(row.id)
@@ -508,12 +515,6 @@ class Corpus:
         if len(dataset.get_fragments()) > COMPACT_ABOVE:
             with suppress(OSError, RuntimeError):  # another process commits: its turn will come
                 dataset.optimize.compact_files()
-
-    def _rows_of(self, ids: Iterable[str]) -> dict[str, Row]:
-        """The rows of these clips, by id."""
-        wanted = ", ".join(f"'{digest}'" for digest in ids)
-        rows = from_table(self._dataset().to_table(filter=f"id IN ({wanted})"))
-        return {row.id: row for row in rows}
 
     @property
     def _catalogue(self) -> str:

@@ -80,5 +80,5 @@ def by_id(corpus: Corpus, start: str) -> Row:
 def best(corpus: Corpus, fits: Iterator[tuple[str, float]], limit: int) -> list[Found]:
     """The rows of the best fits; of equal ones, the first."""
     first = heapq.nlargest(limit, ((fit, -number, clip) for number, (clip, fit) in enumerate(fits)))
-    rows = corpus.pick([clip for _, _, clip in first]) if first else {}
+    rows = corpus.pick([clip for _, _, clip in first])
     return [Found(rows[clip], fit) for fit, _, clip in first]

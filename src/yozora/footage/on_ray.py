@@ -46,7 +46,8 @@ def on_ray(
     finally:
         for _, reference in ahead:
             ray.cancel(reference, force=True)
-        ray.wait([reference for _, reference in ahead], num_returns=len(ahead)) if ahead else None
+        if ahead:
+            ray.wait([reference for _, reference in ahead], num_returns=len(ahead))
 
 
 def started(workers: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,15 +71,13 @@ class Missed(NamedTuple):
 
 
 class Hashes:
-    """The clips kept so far by their perceptual hashes; ``known``: (hash, file, clip) each, of clips there already."""
+    """The clips kept so far, by their perceptual hashes."""
 
-    def __init__(self, known: Iterable[tuple[int, str, str]] = ()) -> None:
-        entries = list(known)
-        self._files: list[str] = [file for _, file, _ in entries]
-        self._names: list[str] = [name for _, _, name in entries]
-        self._count = len(entries)
-        self._bits: NDArray[np.uint64] = np.zeros(max(64, 2 * self._count), np.uint64)
-        self._bits[: self._count] = [bits for bits, _, _ in entries]
+    def __init__(self) -> None:
+        self._files: list[str] = []
+        self._names: list[str] = []
+        self._count = 0
+        self._bits: NDArray[np.uint64] = np.zeros(64, np.uint64)
 
     def same(self, bits: int, file: str, bits_apart: int) -> str | None:
         """The nearest clip of another file whose hash differs in fewer than ``bits_apart`` bits."""

@@ -126,8 +126,10 @@ class Taking:
 
     def _same(self, row: Stored, hashes: Hashes) -> str | None:
         """The clip of another file that this one looks like."""
-        bits = row.labels["measures"].get("hash")
-        return bits and hashes.same(int(bits, 16), row.labels["file"], self.duplicate_bits)
+        bits = bits_of(row)
+        if bits is None:
+            return None
+        return hashes.same(bits, row.labels["file"], self.duplicate_bits)
 
     def _end(self, outcome: Outcome) -> None:
         self.left += outcome.left
@@ -137,5 +139,12 @@ class Taking:
 
 def remember(row: Stored, hashes: Hashes) -> None:
     """Adds a clip's perceptual hash, where it has one."""
-    if bits := row.labels.get("measures", {}).get("hash"):
-        hashes.add(int(bits, 16), row.labels["file"], row.id)
+    bits = bits_of(row)
+    if bits is not None:
+        hashes.add(bits, row.labels["file"], row.id)
+
+
+def bits_of(row: Stored) -> int | None:
+    """A clip's perceptual hash."""
+    found = row.labels.get("measures", {}).get("hash")
+    return int(found, 16) if found else None
