@@ -1,0 +1,1 @@
+"""Models for others: an OpenAI-Videos-compatible endpoint with keys, quotas, bills and a playground."""

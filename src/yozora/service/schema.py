@@ -1,0 +1,286 @@
+"""The tables. Times are milliseconds since 1970 in UTC; money is whole micro-units (a millionth of the currency)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Id = String(40)
+Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER keys alone
+ROLES = ("owner", "admin", "member", "viewer")
+
+# --- who ---------------------------------------------------------------------------------------------
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("concurrency", Integer, nullable=False, server_default="4"),  # jobs in progress at once
+    Column("created_at", BigInteger, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("org_id", "name"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),  # what one signs in with
+    Column("password_hash", Text, nullable=False),  # argon2id, in its own notation
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("org_id", Id, ForeignKey("orgs.id"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
+    Column("role", String(8), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the cookie
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("project_id", Id, ForeignKey("projects.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False),  # HMAC-SHA-256 of the secret under the pepper
+    Column("scopes", JSON, nullable=False),  # list of names, see keys.SCOPES
+    Column("models", JSON),  # list of names; null: all of them
+    Column("created_by", Id),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("successor", Id),  # the key that took its place in a rotation
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("org_id", Id, index=True),
+    Column("actor", Text, nullable=False),  # a user's, a key's or a command's name
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# --- money -------------------------------------------------------------------------------------------
+
+prices = Table(  # append-only: the newest that matches and has begun holds
+    "prices",
+    metadata,
+    Column("version", Serial, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False),  # a name, or * for every model
+    Column("size", String(16), nullable=False),  # WxH, or *
+    Column("per_second", BigInteger, nullable=False),
+    Column("per_video", BigInteger, nullable=False),
+    Column("valid_from", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    CheckConstraint("per_second >= 0 AND per_video >= 0", name="not_negative"),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("scope", String(48), primary_key=True),  # the id of a key, a project or an organisation
+    Column("measure", String(16), primary_key=True),  # "spend", "requests", "concurrent", ...
+    Column("period", String(8), primary_key=True),  # minute, day, month, lifetime, now
+    Column("amount", BigInteger, nullable=False),  # micro-units, requests or jobs
+)
+
+usage = Table(  # what each scope has spent and set aside in a period; the row that a reservation contends for
+    "usage",
+    metadata,
+    Column("scope", String(48), primary_key=True),
+    Column("period", String(8), primary_key=True),  # day, month, lifetime
+    Column("start", String(10), primary_key=True),  # 2026-11-22, 2026-11, or empty
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("spent", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("held >= 0 AND spent >= 0", name="not_negative"),
+)
+
+holds = Table(  # money set aside for one video; never more than one
+    "holds",
+    metadata,
+    Column("video_id", Id, ForeignKey("videos.id"), primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("charged", BigInteger),  # what was taken in the end
+    Column(
+        "scopes", JSON, nullable=False
+    ),  # rows of usage that it counts in: [scope, period, start]
+    Column("price_version", BigInteger, ForeignKey("prices.version")),
+    Column("state", String(8), nullable=False),  # open, settled, released
+    Column("created_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    CheckConstraint("amount >= 0", name="not_negative"),
+)
+
+postings = Table(  # append-only double entry: each transaction's amounts sum to zero
+    "postings",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("transaction", Id, nullable=False, index=True),
+    Column("account", String(64), nullable=False, index=True),  # org:ID, held:ID, revenue, bank
+    Column("amount", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),  # reserve, settle, release, deposit, adjust
+    Column("video_id", Id, index=True),
+    Column("at", BigInteger, nullable=False),
+)
+
+# --- work --------------------------------------------------------------------------------------------
+
+videos = Table(
+    "videos",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False),
+    Column("project_id", Id, ForeignKey("projects.id"), nullable=False),
+    Column("key_id", Id, ForeignKey("keys.id"), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("seconds", Text, nullable=False),  # as the client wrote it
+    Column("size", String(16), nullable=False),
+    Column(
+        "params", JSON, nullable=False
+    ),  # seed, steps, guidance, conditions: what a worker needs besides
+    Column("remixed_from", Id),
+    Column("status", String(12), nullable=False),  # queued, in_progress, completed, failed
+    Column("progress", Integer, nullable=False, server_default="0"),
+    Column("priority", Integer, nullable=False, server_default="0"),  # the higher, the sooner
+    Column("attempt", Integer, nullable=False, server_default="0"),  # fencing token of the lease
+    Column("worker", Text),
+    Column("lease_until", BigInteger),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("file", Text),  # name of the finished clip in the artifact store
+    Column("bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("seconds_taken", Float),  # of a worker's time
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("deleted_at", BigInteger),
+    Index("ix_videos_org_created", "org_id", "created_at", "id"),
+    Index("ix_videos_queue", "status", "priority", "created_at"),
+    Index("ix_videos_lease", "status", "lease_until"),
+    Index("ix_videos_key_created", "key_id", "created_at"),
+    Index("ix_videos_expires", "expires_at"),
+)
+
+events = (
+    Table(  # what happened to a video, in order; streams read on from the last one a client saw
+        "events",
+        metadata,
+        Column("id", Serial, primary_key=True, autoincrement=True),
+        Column("video_id", Id, nullable=False, index=True),
+        Column(
+            "kind", String(16), nullable=False
+        ),  # queued, started, progress, preview, completed, failed
+        Column("data", JSON, nullable=False),
+        Column("at", BigInteger, nullable=False),
+    )
+)
+
+requests = Table(  # creations that may be asked for again: by Idempotency-Key, or by what they say
+    "requests",
+    metadata,
+    Column("key_id", Id, primary_key=True),
+    Column("token", String(80), primary_key=True),
+    Column("body", String(64), nullable=False),  # SHA-256 of what was asked for
+    Column("video_id", Id, nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+)
+
+files = Table(  # uploads: stills and clips that videos start from
+    "files",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("key_id", Id),
+    Column("name", Text, nullable=False),  # as the client called it; never a path here
+    Column("purpose", String(16), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("deleted_at", BigInteger),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # sealed; see secrets of the service
+    Column("kinds", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+outbox = Table(  # deliveries, written with what they tell of; sent at least once
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),  # the webhook-id
+    Column("webhook_id", Id, ForeignKey("webhooks.id"), nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", BigInteger, index=True),  # null: done or given up
+    Column("lease_until", BigInteger),
+    Column("delivered_at", BigInteger),
+    Column("answer", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
