@@ -1,0 +1,391 @@
+"""What is asked for: a request's fields are checked, held against what the model can do, and become a wish.
+
+Requests come from strangers, as JSON or as strings of a form; both are one mapping here, and one pydantic model each
+for creating, remixing, editing and extending says what may stand in it.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from yozora.errors import YozoraError
+
+TASKS = ("create", "remix", "edit", "extend")
+STEPS, GUIDANCE, SEEDS = 100, 50.0, 2**32
+FORMS = {
+    "seconds": "must be a number of seconds such as 2 or 2.5",
+    "size": "must be width x height such as 112x64",
+}
+
+
+class WishError(YozoraError):
+    """A request that cannot be fulfilled as it is: which parameter, and a code that programs can read."""
+
+    def __init__(self, message: str, param: str | None = None, code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.param, self.code = param, code
+
+
+# --- what models can do, and what a worker is given -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model can be asked for. ``card`` is shown as it is: rights, scores, who made it."""
+
+    name: str
+    sizes: tuple[str, ...]  # WxH; the first is the usual one
+    fps: float
+    usual: str = "2"  # seconds, when nothing is said
+    longest: float = 60.0  # seconds of a finished video
+    tasks: tuple[str, ...] = TASKS
+    created: int = 0  # ms
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A video that somebody asked for.
+
+    ``params`` is what a worker needs besides: ``seed``; ``steps`` and ``guidance`` where they are asked for; ``image``,
+    the id of a file whose picture is the first frame; ``video``, ``{"file": id}`` or ``{"video": id}``, with
+
+    - ``extend`` (forward, backward, both) and ``added``, the seconds to go on by at each side;
+    - ``fill`` [a, b], the span in seconds to make anew;
+    - neither: the video's first frame is kept.
+
+    ``seconds`` is the length of the finished video, as a decimal number in the client's own writing.
+    """
+
+    model: str
+    prompt: str
+    seconds: str
+    size: str
+    params: Mapping[str, Any]
+    remixed_from: str | None = None
+    priority: int = 0
+
+    @property
+    def made(self) -> float:
+        """Seconds that have to be made; what is kept of another video is not among them."""
+        added = self.params.get("added")
+        sides = 2 if self.params.get("extend") == "both" else 1
+        return float(self.seconds) if added is None else float(added) * sides
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a request, received but not looked into. ``name`` is the client's word, never a path."""
+
+    path: Path
+    name: str
+    bytes: int
+    sha256: str
+
+
+# --- the fields of requests -------------------------------------------------------------------------
+
+
+def plain(value: str) -> str:
+    """Text that every database can keep. Raises ValueError."""
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("must be text without NUL characters and lone surrogates")
+    return value
+
+
+def number(value: object) -> object:
+    """Refuses what pydantic would take for a number though nobody meant one. Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def decimal(value: object) -> object:
+    """A number of seconds as text, which is what the contract calls for; numbers are let through."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return value
+
+
+def span(value: object) -> object:
+    """'0.5,1.2', as a form may say it -> ['0.5', '1.2']."""
+    return value.strip("[] ").split(",") if isinstance(value, str) else value
+
+
+Text = Annotated[str, AfterValidator(plain)]
+Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=32_000)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Seconds = Annotated[
+    str,
+    BeforeValidator(decimal),
+    StringConstraints(pattern=r"^[0-9]{1,5}(\.[0-9]{1,3})?$", max_length=9),
+]
+Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
+Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=SEEDS)]
+Steps = Annotated[int, BeforeValidator(number), Field(ge=1, le=STEPS)]
+Guidance = Annotated[float, BeforeValidator(number), Field(ge=0, le=GUIDANCE, allow_inf_nan=False)]
+Instant = Annotated[float, BeforeValidator(number), Field(ge=0, le=1e5, allow_inf_nan=False)]
+Span = Annotated[tuple[Instant, Instant], BeforeValidator(span)]
+File = SkipJsonSchema[InstanceOf[Upload] | None]
+
+
+class Fields(BaseModel):
+    """A request's fields; one that is not known is an error, as it would else be left out in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Picture(Fields):
+    """A still to start from: a file that was uploaded before, or a URL that holds it (data:image/png;base64,...)."""
+
+    file_id: Name | None = None
+    image_url: Annotated[Text, StringConstraints(min_length=1)] | None = None
+    upload: File = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Picture:
+        return one_of(self, "file_id", "image_url", "upload")
+
+
+class Source(Fields):
+    """A video to work on: one that was made here, or a file that was uploaded before."""
+
+    id: Name | None = None
+    file_id: Name | None = None
+    upload: File = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Source:
+        return one_of(self, "id", "file_id", "upload")
+
+
+class Sampling(Fields):
+    """How the video is sampled; what is left out is drawn (the seed) or as the model likes it."""
+
+    seed: Seed | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+
+
+class Create(Sampling):
+    """POST /v1/videos."""
+
+    prompt: Prompt
+    model: Name | None = None
+    seconds: Seconds | None = None
+    size: Size | None = None
+    input_reference: Picture | None = None
+
+
+class Remix(Fields):
+    """POST /v1/videos/{id}/remix."""
+
+    prompt: Prompt
+
+
+class Edit(Sampling):
+    """POST /v1/videos/edits. ``model`` and ``seconds`` are for files; videos made here have their own."""
+
+    prompt: Prompt
+    video: Source
+    fill: Span | None = None
+    model: Name | None = None
+    seconds: Seconds | None = None
+
+
+class Extend(Sampling):
+    """POST /v1/videos/extensions. ``seconds`` are added at each side that is asked for."""
+
+    prompt: Prompt
+    video: Source
+    seconds: Seconds
+    extend: Literal["forward", "backward", "both"] = "forward"
+    model: Name | None = None
+
+
+One = TypeVar("One", bound=BaseModel)
+Kind = TypeVar("Kind", bound=Fields)
+
+
+def one_of(fields: One, *names: str) -> One:
+    """The fields, when exactly one of them is given. Raises ValueError."""
+    if sum(getattr(fields, name) is not None for name in names) != 1:
+        raise ValueError(f"must have exactly one of {', '.join(n for n in names if n != 'upload')}")
+    return fields
+
+
+def read(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """A request's fields as ``kind``. Raises WishError with the first thing that is wrong."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise refusal(error) from None
+
+
+def refusal(error: ValidationError) -> WishError:
+    """What is wrong first, in a sentence with the name of the parameter."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    param = ".".join(str(part) for part in first["loc"])[:200] or None
+    said = FORMS.get(str(first["loc"][-1])) if first["type"] == "string_pattern_mismatch" else None
+    said = said or first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return WishError(
+            f"Missing required parameter: '{param}'.", param, "missing_required_parameter"
+        )
+    if first["type"] == "extra_forbidden":
+        return WishError(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+    code = "invalid_type" if first["type"].endswith(("_type", "_parsing")) else "invalid_value"
+    return WishError(f"Invalid '{param}': {said[:1].lower()}{said[1:]}.", param, code)
+
+
+# --- from fields to wishes ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The video that another one is made from, or goes on from."""
+
+    id: str
+    model: str
+    seconds: str
+    size: str
+    params: Mapping[str, Any]
+
+
+def create(asked: Create, models: Mapping[str, Model], image: str | None) -> Wish:
+    """A new video; ``image`` is the file of its first frame. Raises WishError."""
+    model = choose(asked.model, models, "create")
+    size = asked.size or model.sizes[0]
+    if size not in model.sizes:
+        raise WishError(f"{model.name} makes videos of {listed(model.sizes)}, not {size}.", "size")
+    seconds = lasting(asked.seconds or model.usual, model)
+    params = sampling(asked) | ({"image": image} if image else {})
+    return Wish(model.name, asked.prompt, seconds, size, {"task": "create", **params})
+
+
+def remix(asked: Remix, source: Finished, models: Mapping[str, Model]) -> Wish:
+    """The same again, seed and all, with other words. Raises WishError."""
+    model = choose(source.model, models, "remix")
+    return Wish(
+        model.name, asked.prompt, source.seconds, source.size, dict(source.params), source.id
+    )
+
+
+def edit(
+    asked: Edit, source: Finished | None, file: str | None, models: Mapping[str, Model]
+) -> Wish:
+    """A video with its first frame kept, or with a span made anew. Raises WishError."""
+    model = of_source(asked.model, source, models, "edit")
+    if source is not None and asked.seconds not in (None, source.seconds):
+        raise WishError(f"An edit is as long as its video, {source.seconds} s.", "seconds")
+    seconds = lasting(source.seconds if source else asked.seconds or model.usual, model)
+    params: dict[str, Any] = {
+        "task": "edit", **sampling(asked), "video": reference(source, file)
+    }  # fmt: skip
+    if asked.fill is not None:
+        start, end = asked.fill
+        if not start < end <= float(seconds) or end - start >= float(seconds):
+            raise WishError(
+                f"The span {start:g}, {end:g} is no part of a video of {seconds} s: it begins before it ends, and "
+                "leaves some of the video as it is.",
+                "fill",
+            )
+        params["fill"] = [start, end]
+    size = source.size if source else model.sizes[0]
+    return Wish(model.name, asked.prompt, seconds, size, params, source.id if source else None)
+
+
+def extend(
+    asked: Extend,
+    source: Finished | None,
+    file: str | None,
+    length: float,
+    models: Mapping[str, Model],
+) -> Wish:
+    """A video that goes on; ``length`` is the seconds of the file to extend. Raises WishError."""
+    model = of_source(asked.model, source, models, "extend")
+    added = float(lasting(asked.seconds, model))
+    sides = 2 if asked.extend == "both" else 1
+    before = float(source.seconds) if source else length
+    seconds = lasting(str(decimal(before + sides * added)), model)
+    params = {
+        "task": "extend", **sampling(asked),
+        "video": reference(source, file), "extend": asked.extend, "added": added,
+    }  # fmt: skip
+    size = source.size if source else model.sizes[0]
+    return Wish(model.name, asked.prompt, seconds, size, params, source.id if source else None)
+
+
+def choose(name: str | None, models: Mapping[str, Model], task: str) -> Model:
+    """The model of that name, or the first. Raises WishError when there is none or it does not know the task."""
+    found = models.get(name) if name else next(iter(models.values()), None)
+    if found is None:
+        raise WishError(
+            f"There is no model '{name}' here; there is {listed(models)}."
+            if name
+            else "No model is served here at present.",
+            "model",
+            "model_not_found",
+        )
+    if task not in found.tasks:
+        raise WishError(
+            f"The model {found.name} cannot {task} videos.", "model", "unsupported_task"
+        )
+    return found
+
+
+def of_source(
+    name: str | None, source: Finished | None, models: Mapping[str, Model], task: str
+) -> Model:
+    """The model to work on a video with: that which made it."""
+    if source is not None and name not in (None, source.model):
+        raise WishError(
+            f"The video was made by {source.model}, which also has to {task} it.", "model"
+        )
+    return choose(source.model if source else name, models, task)
+
+
+def reference(source: Finished | None, file: str | None) -> dict[str, str]:
+    """How a worker finds the video to start from."""
+    return {"video": source.id} if source else {"file": str(file)}
+
+
+def sampling(asked: Sampling) -> dict[str, Any]:
+    """Seed, steps and guidance as far as they are given; a seed is drawn, so that a remix can have the same one."""
+    seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
+    rest = {"steps": asked.steps, "guidance": asked.guidance}
+    return {"seed": seed} | {name: value for name, value in rest.items() if value is not None}
+
+
+def lasting(seconds: str, model: Model) -> str:
+    """A length that the model can make, as it was written. Raises WishError."""
+    if not 0 < float(seconds) <= model.longest:
+        raise WishError(
+            f"{model.name} makes videos of more than 0 and up to {model.longest:g} seconds, not {seconds}.",
+            "seconds",
+        )
+    return seconds
+
+
+def listed(names: Collection[str]) -> str:
+    """'a, b or c', or 'none'."""
+    *most, last = names or ["none"]
+    return f"{', '.join(most)} or {last}" if most else last
