@@ -60,6 +60,7 @@ users = Table(
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False, unique=True),  # what one signs in with
     Column("password_hash", Text, nullable=False),  # argon2id, in its own notation
+    Column("operator", Boolean, nullable=False, server_default=false()),  # may change prices
     Column("created_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger),
 )
@@ -91,7 +92,9 @@ keys = Table(
     Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
     Column("project_id", Id, ForeignKey("projects.id"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("digest", String(64), nullable=False),  # HMAC-SHA-256 of the secret under the pepper
+    Column("digest", String(64), nullable=False),  # HMAC-SHA-256 of the whole key under the pepper
+    Column("previous_digest", String(64)),  # of what it was before a rotation ...
+    Column("previous_until", BigInteger),  # ... which is taken until then
     Column("scopes", JSON, nullable=False),  # list of names, see keys.SCOPES
     Column("models", JSON),  # list of names; null: all of them
     Column("created_by", Id),
@@ -99,7 +102,6 @@ keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
-    Column("successor", Id),  # the key that took its place in a rotation
 )
 
 audit = Table(
@@ -133,20 +135,34 @@ limits = Table(
     "limits",
     metadata,
     Column("scope", String(48), primary_key=True),  # the id of a key, a project or an organisation
-    Column("measure", String(16), primary_key=True),  # "spend", "requests", "concurrent", ...
-    Column("period", String(8), primary_key=True),  # minute, day, month, lifetime, now
-    Column("amount", BigInteger, nullable=False),  # micro-units, requests or jobs
+    Column("measure", String(16), primary_key=True),  # see limits.MEASURES
+    Column("period", String(8), primary_key=True),
+    Column("amount", BigInteger, nullable=False),  # micro-units, requests or videos
+    Column("set_at", BigInteger, nullable=False),
+    Column(
+        "used", BigInteger, nullable=False
+    ),  # by then in the period: a limit may be set below it
 )
 
-usage = Table(  # what each scope has spent and set aside in a period; the row that a reservation contends for
+usage = Table(  # what each scope has set aside and used in a period; the rows that reservations contend for
     "usage",
     metadata,
     Column("scope", String(48), primary_key=True),
-    Column("period", String(8), primary_key=True),  # day, month, lifetime
     Column("start", String(10), primary_key=True),  # 2026-11-22, 2026-11, or empty
+    Column("measure", String(16), primary_key=True),  # spend, videos, concurrent
+    Column("period", String(8), primary_key=True),  # day, month, lifetime, now
     Column("held", BigInteger, nullable=False, server_default="0"),
     Column("spent", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("held >= 0 AND spent >= 0", name="not_negative"),
+)
+
+rates = Table(  # how often something was done in the present window of time, and in the one before
+    "rates",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("window", BigInteger, nullable=False),  # its number since 1970
+    Column("count", BigInteger, nullable=False),
+    Column("before", BigInteger, nullable=False),
 )
 
 holds = Table(  # money set aside for one video; never more than one
@@ -156,11 +172,9 @@ holds = Table(  # money set aside for one video; never more than one
     Column("org_id", Id, ForeignKey("orgs.id"), nullable=False, index=True),
     Column("amount", BigInteger, nullable=False),
     Column("charged", BigInteger),  # what was taken in the end
-    Column(
-        "scopes", JSON, nullable=False
-    ),  # rows of usage that it counts in: [scope, period, start]
+    Column("scopes", JSON, nullable=False),  # whose usage it counts in, at the time of creation
     Column("price_version", BigInteger, ForeignKey("prices.version")),
-    Column("state", String(8), nullable=False),  # open, settled, released
+    Column("state", String(8), nullable=False),  # open, settled, released, refunded
     Column("created_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
     CheckConstraint("amount >= 0", name="not_negative"),
@@ -171,11 +185,12 @@ postings = Table(  # append-only double entry: each transaction's amounts sum to
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
     Column("transaction", Id, nullable=False, index=True),
-    Column("account", String(64), nullable=False, index=True),  # org:ID, held:ID, revenue, bank
+    Column("account", String(64), nullable=False),  # org:ID, held:ID, revenue, bank
     Column("amount", BigInteger, nullable=False),
-    Column("kind", String(16), nullable=False),  # reserve, settle, release, deposit, adjust
+    Column("kind", String(16), nullable=False),  # reserve, settle, release, refund, deposit
     Column("video_id", Id, index=True),
     Column("at", BigInteger, nullable=False),
+    Index("ix_postings_account_at", "account", "at"),
 )
 
 # --- work --------------------------------------------------------------------------------------------
