@@ -7,15 +7,19 @@ code that reads before it writes says ``with_for_update()``, which SQLite leaves
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yozora.errors import YozoraError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 try:
-    from sqlalchemy import Connection, create_engine, event
+    from sqlalchemy import Connection, create_engine, event, text
     from sqlalchemy.engine import URL, Engine, make_url
     from sqlalchemy.exc import ArgumentError, OperationalError
 except ImportError as error:
@@ -24,6 +28,7 @@ except ImportError as error:
     ) from error
 
 BUSY = 30.0  # seconds that a writer waits for another one
+UPGRADING = 0x796F7A6F  # the advisory lock of whoever upgrades a PostgreSQL database
 
 
 class Database:
@@ -36,19 +41,58 @@ class Database:
             sqlite(self.url) if self.sqlite else create_engine(self.url, pool_pre_ping=True)
         )
         self._writing = self.engine.execution_options(yozora_begin="BEGIN IMMEDIATE")
+        self._reading = self.engine.execution_options(
+            **{} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        )
+        self._turn = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self.engine.connect() as connection, connection.begin() as transaction:
+        with self._reading.connect() as connection, connection.begin() as transaction:
             yield connection
             transaction.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is kept when the block ends, and undone when it raises."""
-        with self._writing.begin() as connection:
+        with self._in_turn(), self._writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One of this process's threads after the other, where SQLite would let them poll for its lock."""
+        if self.sqlite and not self._turn.acquire(timeout=BUSY):
+            raise YozoraError(
+                f"{self.url.database} was being written for {BUSY:g} seconds: try again."
+            )
+        try:
+            yield
+        finally:
+            if self.sqlite:
+                self._turn.release()
+
+    def upgrade(self) -> None:
+        """Bring a new or an older database to the tables of this version; one process does, others wait for it.
+
+        Raises:
+            YozoraError: the database was written by a newer version, or cannot be used.
+        """
+        from alembic import command
+        from alembic.util import CommandError
+
+        try:
+            with self.write() as tx:
+                if not self.sqlite:
+                    tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADING})
+                command.upgrade(alembic(tx), "head")
+        except CommandError as error:
+            raise YozoraError(
+                f"The database {self.url.render_as_string()} was written by a newer version of yozora: "
+                "install that one."
+            ) from error
+        except OperationalError as error:
+            raise unavailable(error, self.url) from error
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -97,3 +141,15 @@ def sqlite(url: URL) -> Engine:
 def unavailable(error: OperationalError, url: URL) -> YozoraError:
     """What to tell a user whose database does not answer; its password is not shown."""
     return YozoraError(f"The database {url.render_as_string()} cannot be used: {error.orig}.")
+
+
+def alembic(tx: Connection) -> Config:
+    """How alembic finds the steps of ``migrations``, and works within a transaction of ours."""
+    from alembic.config import Config
+
+    settings = Config()
+    folder = Path(__file__).with_name("migrations")
+    settings.set_main_option("script_location", str(folder).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    settings.attributes["connection"] = tx
+    return settings

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
+    text,
 )
 
 metadata = MetaData(
@@ -60,7 +60,7 @@ users = Table(
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False, unique=True),  # what one signs in with
     Column("password_hash", Text, nullable=False),  # argon2id, in its own notation
-    Column("operator", Boolean, nullable=False, server_default=false()),  # may change prices
+    Column("operator", Boolean, nullable=False, server_default=text("false")),  # may change prices
     Column("created_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger),
 )
@@ -216,7 +216,7 @@ videos = Table(
     Column("attempt", Integer, nullable=False, server_default="0"),  # fencing token of the lease
     Column("worker", Text),
     Column("lease_until", BigInteger),
-    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("error_code", String(64)),
     Column("error_message", Text),
     Column("file", Text),  # name of the finished clip in the artifact store
