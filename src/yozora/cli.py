@@ -765,7 +765,7 @@ def generate(
                 video=video,
                 extend=extend,
                 fill=fill,
-                progress=partial(show, "sampling"),
+                watch=lambda step: show("sampling", step.done, step.total),
                 **options,
             )
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -54,19 +54,19 @@ def test_a_clip_is_the_same_whatever_its_company(pipeline: Pipeline) -> None:
 
 
 def test_many_clips_come_in_order_with_their_seeds(pipeline: Pipeline) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, int]] = []
     clips = list(
         pipeline.generate_many(
             ["a ball"] * 3,
             seeds=[5, 6, 5],
             batch=2,
-            progress=lambda done, total: told.append((done, total)),
+            watch=lambda step: told.append((step.done, step.total, len(step.clean))),
             **QUICK,
         )
     )
     assert apart(clips[0].frames, clips[2].frames) <= 8
     assert apart(clips[0].frames, clips[1].frames) > 20
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(1, 2, 2), (2, 2, 2), (1, 2, 1), (2, 2, 1)]  # a batch of two, then of one
     assert list(pipeline.generate_many([])) == []
 
 

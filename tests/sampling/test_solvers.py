@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from yozora import flow
-from yozora.sampling.solvers import SOLVERS, Solver
+from yozora.sampling.solvers import SOLVERS, Solver, silent
 
 
 def field(x: Tensor, sigma: float) -> Tensor:
@@ -16,12 +16,7 @@ def field(x: Tensor, sigma: float) -> Tensor:
 
 
 def error(solver: Solver, steps: int, shift: float) -> float:
-    x = solver(
-        field,
-        torch.ones(1, dtype=torch.float64),
-        flow.schedule(steps, shift),
-        lambda done, total: None,
-    )
+    x = solver(field, torch.ones(1, dtype=torch.float64), flow.schedule(steps, shift), silent)
     return abs(x.item() - math.exp(-math.sin(1.0)))
 
 
@@ -35,14 +30,17 @@ def test_the_error_falls_with_the_solvers_order(name: str, order: int, shift: fl
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_straight_path_takes_one_step(name: str) -> None:
     clean, noise = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
     for steps in (1, 2, 7):
         x = SOLVERS[name](
             lambda x, sigma: flow.velocity(clean, noise),
             noise,
             flow.schedule(steps, 2.0),
-            lambda done, total: None,
+            lambda step: seen.append(step.clean),
         )
         assert torch.allclose(x, clean, atol=1e-5)
+    assert all(torch.allclose(estimate, clean, atol=1e-5) for estimate in seen)
+    assert len(seen) == 1 + 2 + 7
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -55,6 +53,8 @@ def test_progress_counts_steps_and_each_costs_one_evaluation(name: str) -> None:
         return x
 
     schedule = flow.schedule(5, 1.5)
-    SOLVERS[name](velocity, torch.ones(1), schedule, lambda done, total: told.append((done, total)))
+    SOLVERS[name](
+        velocity, torch.ones(1), schedule, lambda step: told.append((step.done, step.total))
+    )
     assert told == [(k, 5) for k in range(1, 6)]
     assert levels == schedule[:-1].tolist()

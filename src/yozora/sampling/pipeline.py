@@ -21,7 +21,7 @@ from yozora.models.precision import autocast, best_device
 from yozora.models.text import TextEncoder, pad
 from yozora.models.vae import Codec, CodecConfig
 from yozora.sampling.guidance import Guidance, Guided
-from yozora.sampling.solvers import SOLVERS, Progress
+from yozora.sampling.solvers import SOLVERS, Watch, silent
 from yozora.sampling.windows import STRIDE, Continuation, Frames, Make, Window, seamless
 from yozora.video import Clip, fit, read
 
@@ -49,10 +49,6 @@ class Settings:
             raise YozoraError(f"The timestep shift is a positive number, not {self.shift}.")
         if self.solver not in SOLVERS:
             raise YozoraError(f"Unknown solver '{self.solver}'; solvers are {', '.join(SOLVERS)}.")
-
-
-def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def load(name: str | Path = "nano") -> Pipeline:
@@ -145,7 +141,7 @@ class Pipeline:
         fill: tuple[float, float] | None = None,
         known: condition.Known | None = None,
         settings: Settings | None = None,
-        progress: Progress = silent,
+        watch: Watch = silent,
         **overrides: Any,
     ) -> Clip:
         """A clip that shows ``prompt``, ``seconds`` long: rounded up to 1 + 4n frames, so 2 s at 8 fps are 17 frames.
@@ -156,13 +152,14 @@ class Pipeline:
         first pass (keyframes, a region of the picture, any tokens) and makes the rest, of which the codec has let its
         neighbours see a little. What is given is kept as it is, at the model's size and frame rate. ``overrides`` are
         fields of :class:`Settings` (steps=, guidance=, ...). The same seed gives the same noise, alone or in a batch.
+        ``watch`` is called after each step of each pass, with the state of its clips; what it raises ends the work.
         Raises YozoraError when arguments contradict each other or a file cannot be read.
         """
         chosen = replace(settings or Settings(), **overrides)
         check_request(seconds, image, video, extend, fill, known)
 
         def make(window: Window) -> Frames:
-            return self._run([window], chosen, progress)[0]
+            return self._run([window], chosen, watch)[0]
 
         if video is not None:
             clip, go_on = self._canvas(video), Continuation(make, self.grid, prompt)
@@ -192,10 +189,13 @@ class Pipeline:
         seeds: Sequence[int] | None = None,
         batch: int = 16,
         settings: Settings | None = None,
-        progress: Progress = silent,
+        watch: Watch = silent,
         **overrides: Any,
     ) -> Iterator[Clip]:
-        """One clip per prompt, in order, as :meth:`generate` makes them; ``seeds`` default to 0, 1, 2, ..."""
+        """One clip per prompt, in order, as :meth:`generate` makes them; ``seeds`` default to 0, 1, 2, ...
+
+        A batch's first pass is made together; where clips are longer, each then goes on by itself.
+        """
         chosen = replace(settings or Settings(), **overrides)
         check_request(seconds, None, None, None, None, None)
         numbers = list(seeds) if seeds is not None else list(range(len(prompts)))
@@ -205,15 +205,14 @@ class Pipeline:
             raise YozoraError(f"A batch holds at least one prompt, not {batch}.")
 
         def make(window: Window) -> Frames:
-            return self._run([window], chosen, silent)[0]
+            return self._run([window], chosen, watch)[0]
 
         pairs = list(zip(prompts, numbers, strict=True))
         for start in range(0, len(pairs), batch):
             part = pairs[start : start + batch]
-            made = self._run([self._blank(*pair) for pair in part], chosen, silent)
-            for k, ((prompt, seed), frames) in enumerate(zip(part, made, strict=True), start + 1):
+            made = self._run([self._blank(*pair) for pair in part], chosen, watch)
+            for (prompt, seed), frames in zip(part, made, strict=True):
                 yield self._prolonged(frames, seconds, prompt, seed, make)
-                progress(k, len(prompts))
 
     # --- one pass ------------------------------------------------------------------------------
 
@@ -221,6 +220,12 @@ class Pipeline:
     def grid(self) -> condition.Grid:
         """Latent frames, height and width of one pass."""
         return 1 + (self.frames - 1) // STRIDE, self.height // 16, self.width // 16
+
+    def passes(self, seconds: float) -> int:
+        """How many passes a clip of ``seconds`` takes that starts from nothing."""
+        overlap = (self.grid[0] + 1) // 2
+        fresh = self.frames - 1 - STRIDE * (overlap - 1)
+        return 1 + math.ceil(max(0, length(seconds, self.fps) - self.frames) / fresh)
 
     @property
     def encoder(self) -> TextEncoder:
@@ -244,9 +249,7 @@ class Pipeline:
         pixels = ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return list(pixels.permute(0, 2, 3, 4, 1).contiguous().cpu().numpy())
 
-    def _run(
-        self, windows: Sequence[Window], settings: Settings, progress: Progress
-    ) -> list[Frames]:
+    def _run(self, windows: Sequence[Window], settings: Settings, watch: Watch) -> list[Frames]:
         """Denoises and decodes windows together; each has its own noise, whatever its company."""
         n, shape = len(windows), (self.codec.config.latent, *self.grid)
         states, mask = pad(self.encoder([*(w.prompt for w in windows), ""]))
@@ -266,7 +269,7 @@ class Pipeline:
             Guidance(settings.guidance, settings.guidance_low, settings.guidance_high),
         )
         levels = flow.schedule(settings.steps, settings.shift)
-        x = SOLVERS[settings.solver](guided, noise.to(self.device), levels, progress)
+        x = SOLVERS[settings.solver](guided, noise.to(self.device), levels, watch)
         return self.decode(torch.where(guided.known.unsqueeze(1), guided.given, x))
 
     def _blank(self, prompt: str, seed: int) -> Window:

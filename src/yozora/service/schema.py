@@ -40,7 +40,7 @@ orgs = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("concurrency", Integer, nullable=False, server_default="4"),  # jobs in progress at once
+    Column("concurrency", Integer, nullable=False, server_default="16"),  # jobs in progress at once
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -209,11 +209,13 @@ videos = Table(
     Column(
         "params", JSON, nullable=False
     ),  # seed, steps, guidance, conditions: what a worker needs besides
+    Column("batch", String(64)),  # jobs with the same one may be denoised together; null: alone
     Column("remixed_from", Id),
     Column("status", String(12), nullable=False),  # queued, in_progress, completed, failed
     Column("progress", Integer, nullable=False, server_default="0"),
     Column("priority", Integer, nullable=False, server_default="0"),  # the higher, the sooner
     Column("attempt", Integer, nullable=False, server_default="0"),  # fencing token of the lease
+    Column("lost", Integer, nullable=False, server_default="0"),  # workers that ended over it
     Column("worker", Text),
     Column("lease_until", BigInteger),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
@@ -229,7 +231,7 @@ videos = Table(
     Column("expires_at", BigInteger),
     Column("deleted_at", BigInteger),
     Index("ix_videos_org_created", "org_id", "created_at", "id"),
-    Index("ix_videos_queue", "status", "priority", "created_at"),
+    Index("ix_videos_queue", "org_id", "status", "priority", "created_at"),
     Index("ix_videos_lease", "status", "lease_until"),
     Index("ix_videos_key_created", "key_id", "created_at"),
     Index("ix_videos_expires", "expires_at"),

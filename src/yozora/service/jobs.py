@@ -1,0 +1,389 @@
+"""Videos as work: who makes which next, for how long it is theirs, and how it ends, each with its money.
+
+A worker holds a job by a lease and by the number of the attempt. Whatever it writes is written only while both are
+its own, so that one that was taken for dead, and comes back, changes nothing: neither the video nor the bill.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from yozora.artifact import json_hash
+from yozora.service import ids, ledger
+from yozora.service.artifacts import named
+from yozora.service.failpoints import reach
+from yozora.service.keys import Identity
+from yozora.service.schema import events, holds, orgs, videos
+from yozora.service.wishes import Wish
+
+OPEN = ("queued", "in_progress")
+GIVEN = ("image", "video")  # parameters that name frames to start from
+CLAIMING = 0x796F7A6F  # the number of PostgreSQL's advisory lock under which jobs are claimed
+State = Literal["on", "cancelled", "lost"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A video that a worker is to make. ``attempt`` is the fencing token of its lease."""
+
+    id: str
+    attempt: int
+    org_id: str
+    model: str
+    prompt: str
+    seconds: str
+    size: str
+    params: Mapping[str, Any]
+    batch: str | None  # jobs with the same one can be denoised together; None: alone
+
+    @property
+    def artifact(self) -> str:
+        """What the files of this attempt are called."""
+        return named(self.id, self.attempt)
+
+
+# --- what a client does ----------------------------------------------------------------------------
+
+
+def create(
+    tx: Connection,
+    *,
+    identity: Identity,
+    wish: Wish,
+    price: tuple[int, int],
+    at: int,
+    expires_at: int | None = None,
+) -> str:
+    """Queue a video and set its price (amount, version of the price) aside; returns its id.
+
+    Raises:
+        LimitReached: a budget does not allow it; the transaction is then to be undone.
+    """
+    video = ids.new("video")
+    amount, version = price
+    tx.execute(
+        insert(videos).values(
+            id=video,
+            org_id=identity.org_id,
+            project_id=identity.project_id,
+            key_id=identity.key_id,
+            model=wish.model,
+            prompt=wish.prompt,
+            seconds=wish.seconds,
+            size=wish.size,
+            params=wish.params,
+            batch=company(wish),
+            remixed_from=wish.remixed_from,
+            status="queued",
+            priority=wish.priority,
+            created_at=at,
+            expires_at=expires_at,
+        )
+    )
+    ledger.reserve(
+        tx,
+        video_id=video,
+        scopes=identity.limited_by,
+        org_id=identity.org_id,
+        amount=amount,
+        price_version=version,
+        at=at,
+    )
+    reach("after-reserve")
+    tell(tx, video, "queued", at, status="queued", progress=0)
+    return video
+
+
+def company(wish: Wish) -> str | None:
+    """What jobs that are denoised together have in common: all but the words and the noise."""
+    if any(wish.params.get(name) is not None for name in GIVEN):
+        return None
+    same = {name: value for name, value in wish.params.items() if name not in ("seed", "task")}
+    return json_hash([wish.model, wish.size, float(wish.seconds), same])
+
+
+def cancel(tx: Connection, video_id: str, *, at: int) -> bool:
+    """Cancel a video: at once when it is queued, between two steps when it is in progress.
+
+    Returns:
+        Whether it was still open.
+    """
+    row = tx.execute(
+        select(videos.c.status).where(videos.c.id == video_id).with_for_update()
+    ).first()
+    if row is None or row.status not in OPEN:
+        return False
+    if row.status == "queued":
+        return fail(tx, video_id, code="cancelled", message=CANCELLED, at=at)
+    tx.execute(update(videos).where(videos.c.id == video_id).values(cancel_requested=True))
+    return True
+
+
+def delete(tx: Connection, video_id: str, *, at: int) -> bool:
+    """Delete a video that has ended; its files go with the next `expire`. Returns whether there was one."""
+    ended = and_(
+        videos.c.id == video_id, videos.c.status.not_in(OPEN), videos.c.deleted_at.is_(None)
+    )
+    return tx.execute(update(videos).where(ended).values(deleted_at=at)).rowcount == 1
+
+
+# --- what a worker does ----------------------------------------------------------------------------
+
+
+def claim(
+    tx: Connection, *, worker: str, models: Sequence[str], at: int, lease: int, most: int = 1
+) -> list[Job]:
+    """Take the next job, and up to ``most`` - 1 others that can be denoised with it.
+
+    Next is the one of the highest priority; among equals that of the organisation with the fewest in progress, then
+    the oldest. No organisation has more in progress than it may.
+    """
+    if tx.dialect.name == "postgresql":  # else two workers would count the same jobs in progress
+        tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIMING})
+    taken: list[Job] = []
+    while len(taken) < most:
+        row = tx.execute(following(models, taken[0].batch if taken else None)).first()
+        if row is None:
+            break
+        taken.append(take(tx, row, worker, at, at + lease))
+        if taken[0].batch is None:
+            break
+    return taken
+
+
+def following(models: Sequence[str], batch: str | None) -> Select[Any]:
+    """The query for the job that is next, locked; with ``batch``, among those of this batch.
+
+    Each organisation's first is found in the index of the queue, so that long queues are not read.
+    """
+    queue, running = videos.alias("queue"), videos.alias("running")
+    mine = [queue.c.org_id == orgs.c.id, queue.c.status == "queued", queue.c.model.in_(models)]
+    if batch is not None:
+        mine.append(queue.c.batch == batch)
+    first = (
+        select(queue.c.id)
+        .where(*mine)
+        .order_by(queue.c.priority.desc(), queue.c.created_at, queue.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    busy = (
+        select(func.count())
+        .where(running.c.org_id == orgs.c.id, running.c.status == "in_progress")
+        .scalar_subquery()
+    )
+    return (
+        select(videos)
+        .select_from(orgs.join(videos, videos.c.id == first))
+        .where(videos.c.status == "queued", busy < orgs.c.concurrency)
+        .order_by(videos.c.priority.desc(), busy, videos.c.created_at, videos.c.id)
+        .limit(1)
+        .with_for_update(of=videos, skip_locked=True)
+    )
+
+
+def take(tx: Connection, row: Row[Any], worker: str, at: int, until: int) -> Job:
+    """Give a queued job to a worker."""
+    attempt = row.attempt + 1
+    tx.execute(
+        update(videos)
+        .where(videos.c.id == row.id)
+        .values(
+            status="in_progress",
+            attempt=attempt,
+            worker=worker,
+            lease_until=until,
+            progress=0,
+            started_at=func.coalesce(videos.c.started_at, at),
+        )
+    )
+    tell(tx, row.id, "started", at, status="in_progress", progress=0)
+    return Job(
+        row.id, attempt, row.org_id, row.model, row.prompt, row.seconds, row.size, row.params,
+        row.batch,
+    )  # fmt: skip
+
+
+def waiting(tx: Connection, models: Sequence[str]) -> bool:
+    """Whether any job is queued for one of these models."""
+    queued = select(videos.c.id).where(videos.c.status == "queued", videos.c.model.in_(models))
+    return tx.execute(queued.limit(1)).first() is not None
+
+
+def beat(
+    tx: Connection, job: Job, *, at: int, lease: int, progress: int, preview: bytes | None = None
+) -> State:
+    """Say that a job is being worked on, and how far it is (0 to 100); ``preview`` is a WebP of how it looks by now."""
+    mine = update(videos).where(held(job, at)).values(lease_until=at + lease, progress=progress)
+    row = tx.execute(mine.returning(videos.c.cancel_requested)).first()
+    if row is None:
+        return "lost"
+    tell(tx, job.id, "progress", at, status="in_progress", progress=progress)
+    if preview is not None:
+        image = base64.b64encode(preview).decode("ascii")
+        tell(tx, job.id, "preview", at, progress=progress, type="image/webp", image=image)
+    return "cancelled" if row.cancel_requested else "on"
+
+
+def finish(
+    tx: Connection, job: Job, *, file: str, bytes: int, sha256: str, taken: float, at: int
+) -> bool:
+    """Complete a job whose ``file`` is on disk, and charge for it.
+
+    Returns:
+        False when it is not this worker's any more, or was cancelled: nothing is charged, and the file is nobody's.
+    """
+    done = (
+        update(videos)
+        .where(held(job, at), ~videos.c.cancel_requested)
+        .values(
+            status="completed",
+            progress=100,
+            file=file,
+            bytes=bytes,
+            sha256=sha256,
+            seconds_taken=taken,
+            completed_at=at,
+            worker=None,
+            lease_until=None,
+        )
+    )
+    if tx.execute(done).rowcount != 1:
+        fail(tx, job, code="cancelled", message=CANCELLED, at=at)
+        return False
+    reach("before-settle")
+    price = tx.execute(select(holds.c.amount).where(holds.c.video_id == job.id)).scalar_one()
+    ledger.settle(tx, video_id=job.id, amount=price, at=at)
+    reach("after-settle")
+    tell(tx, job.id, "completed", at, status="completed", progress=100)
+    return True
+
+
+def fail(tx: Connection, job: Job | str, *, code: str, message: str, at: int) -> bool:
+    """End a job without a video, and give its money back; by a worker only while the job is its own.
+
+    Returns:
+        Whether it was still open.
+    """
+    video_id = job if isinstance(job, str) else job.id
+    mine = videos.c.id == job if isinstance(job, str) else held(job, at)
+    ended = (
+        update(videos)
+        .where(mine, videos.c.status.in_(OPEN))
+        .values(
+            status="failed",
+            error_code=code,
+            error_message=message,
+            completed_at=at,
+            worker=None,
+            lease_until=None,
+        )
+    )
+    if tx.execute(ended).rowcount != 1:
+        return False
+    ledger.release(tx, video_id=video_id, at=at)
+    tell(tx, video_id, "failed", at, status="failed", error={"code": code, "message": message})
+    return True
+
+
+def hand_back(tx: Connection, job: Job, *, at: int, alone: bool = False) -> bool:
+    """Queue a job again; ``alone``: without the company in which it went wrong. Returns whether it was one's own."""
+    values: dict[str, Any] = {"status": "queued", "worker": None, "lease_until": None}
+    values |= {"progress": 0} | ({"batch": None} if alone else {})
+    if tx.execute(update(videos).where(held(job, at)).values(values)).rowcount != 1:
+        return False
+    tell(tx, job.id, "queued", at, status="queued", progress=0)
+    return True
+
+
+def held(job: Job, at: int) -> ColumnElement[bool]:
+    """Whether a job is still that of the worker it was given to."""
+    return and_(
+        videos.c.id == job.id,
+        videos.c.status == "in_progress",
+        videos.c.attempt == job.attempt,
+        videos.c.lease_until > at,
+    )
+
+
+# --- what has to be tidied up ----------------------------------------------------------------------
+
+
+def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None) -> list[str]:
+    """Take back the jobs whose lease has run out, and all jobs of a ``worker`` that is known to be dead.
+
+    They are queued again, each alone in case it was the company that was too much, and given up when so many workers
+    were lost over them. Returns the names of the artifacts that those attempts may have left.
+    """
+    dead = videos.c.lease_until <= at
+    if worker is not None:
+        dead = or_(dead, videos.c.worker == worker)
+    rows = tx.execute(
+        select(videos)
+        .where(videos.c.status == "in_progress", dead)
+        .order_by(videos.c.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        mine = update(videos).where(videos.c.id == row.id)
+        lost = row.lost + 1
+        tx.execute(mine.values(lost=lost))
+        if row.cancel_requested:
+            fail(tx, row.id, code="cancelled", message=CANCELLED, at=at)
+        elif lost >= losses:
+            message = (
+                f"It was given up after {lost} workers had ended over it; nothing was charged."
+            )
+            fail(tx, row.id, code="worker_lost", message=message, at=at)
+        else:
+            free = {"status": "queued", "worker": None, "lease_until": None, "progress": 0}
+            tx.execute(mine.values(free | {"batch": None}))
+            tell(tx, row.id, "queued", at, status="queued", progress=0)
+    return [named(row.id, row.attempt) for row in rows]
+
+
+def expire(tx: Connection, *, at: int) -> list[tuple[str, str]]:
+    """Delete the videos whose time is up; returns (id, artifact) of all deleted ones that still have files.
+
+    Once those are gone, say so with `forget`: what is interrupted in between is returned again.
+    """
+    over = and_(videos.c.expires_at <= at, videos.c.status.not_in(OPEN))
+    tx.execute(update(videos).where(over, videos.c.deleted_at.is_(None)).values(deleted_at=at))
+    left = select(videos.c.id, videos.c.file).where(
+        videos.c.file.is_not(None), videos.c.deleted_at.is_not(None)
+    )
+    return [(row.id, str(row.file)) for row in tx.execute(left)]
+
+
+def forget(tx: Connection, video_ids: Sequence[str]) -> None:
+    """Note that the files of deleted videos are gone, and drop what was seen of them on the way."""
+    tx.execute(update(videos).where(videos.c.id.in_(video_ids)).values(file=None))
+    seen = and_(events.c.video_id.in_(video_ids), events.c.kind == "preview")
+    tx.execute(events.delete().where(seen))
+
+
+CANCELLED = "It was cancelled; nothing was charged."
+
+
+def tell(tx: Connection, video_id: str, kind: str, at: int, **data: Any) -> None:
+    """Write down what happened to a video."""
+    if kind in ("completed", "failed"):
+        reach("before-webhook")
+    tx.execute(insert(events).values(video_id=video_id, kind=kind, data=data, at=at))
