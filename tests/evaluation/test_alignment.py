@@ -106,6 +106,18 @@ def test_accuracy_averages_over_the_clips_an_attribute_applies_to() -> None:
         ),
         ("a purple cube collides with an orange sphere",
          [("purple", "square", "collision", None), ("orange", "ball", "collision", None)], None),
+        ("a red ball drops to the floor without bouncing", [("red", "ball", "fall", None)], None),
+        (
+            "upon a light background a blue star rocks to and fro on a string",
+            [("blue", "star", "pendulum", None)],
+            "light",
+        ),
+        (
+            "a white ring is flung in a parabola to the left, starting by the bottom right",
+            [("white", "ring", "throw:left", None)],
+            None,
+        ),
+        ("a cyan disc trundles down a ramp to the right", [("cyan", "ball", "roll:right", None)], None),
         ("the sea at night", [], None),
     ],
 )  # fmt: skip
@@ -115,6 +127,16 @@ def test_plain_words_are_understood(
     read = of_words(words)
     assert [(b.colour, b.shape, b.motion, b.speed) for b in read.bodies] == bodies
     assert read.background == background
+
+
+def test_the_worlds_motions_are_seldom_misread() -> None:
+    read, right = 0, 0
+    for text, scene in prompts(400, 9, split="train", style="mixed"):
+        motion = of_words(text).bodies[0].motion
+        read += motion is not None
+        right += motion == scene.bodies[0].motion
+    assert read > 0.65 * 400
+    assert right > 0.95 * read
 
 
 def test_the_worlds_captions_are_never_misread_about_colour_shape_and_background() -> None:

@@ -58,25 +58,41 @@ _COLOUR = "|".join(COLOURS)
 _SHAPE = "|".join(_SHAPES.values())
 _BODY = re.compile(rf"\b(?:({'|'.join(SIZES)})\s+)?({_COLOUR})\s+({_SHAPE})\b", re.I)
 _LAWS = {  # in this order: a ball that is thrown also falls
-    "collision": r"collid|bump|crash|knock|smash|hits (?:a|an|the) (?:\w+ )?(?:" + _COLOUR + ")",
-    "bounce": r"bounc|rebound|back up",
-    "pendulum": r"swing|pendulum|dangl",
-    "roll": r"\broll",
-    "throw": r"throw|thrown|toss|hurl|lob|\barc\b",
-    "fall": r"\bfall|\bdrop|plummet",
-    "rest": r"\brest|still|motionless|stands|stationary|stays|not mov|keeps its place",
-    "uniform": r"mov|glid|drift|slid|fl(?:y|ies)|float|travel|goes|head|cross|advance",
+    "collision": r"collid|(?:bump|crash|knock|smash)(?:\b|\w* (?:into|against|together))"
+    r"|hits (?:a|an|the) (?:\w+ )?(?:" + _COLOUR + ")",
+    "bounce": r"bounc|rebound|back up|ricochet|springs? (?:back|up|off)|dribbl|trampolin|boing|\bhop(?:s|ping)\b"
+    r"|(?:jump|leap)\w* (?:up and down|back|up again)|rubber|repel|reflect"
+    r"|(?<!not )\b(?:flies|flying|ris|jump|spring|leap|go|com|climb|up)\w* (?:up )?(?:again|once more)\b",
+    "pendulum": r"swing|pendulum|dangl|\bsway|\brock(?:s|ing)\b|to and fro|back and forth|side to side"
+    r"|(?:on|from|by) a (?:\w+ )?(?:rod|string|rope|cord|wire|chain|thread)",
+    "roll": r"\broll|\bslope|\bramp\b|\bgradient|\bmountain|\bincline|\bhill\b|downhill|trundl",
+    "throw": r"throw|thrown|toss|hurl|\blob|\barc|\barch|parabol|curve|fling|flung|catapult|slung|kicked"
+    r"|\bleap|\bvault|javelin|\bin a bow\b|up and (?:then )?(?:\w+ )?(?:down|fall)"
+    r"|(?:rise|soar|climb|ris)\w* and (?:fall|drop|sink)",
+    "fall": r"\bfall|\bdrop|\bcom(?:es|ing) down|plummet|plung|nosediv|\bdiv(?:es|ing)\b|collaps|toppl|tumbl"
+    r"|flops|plops|\blands?\b|to the ground"
+    r"|(?<!parallel )(?<!perpendicular )(?:onto|to|hit\w*|reach\w*|on) the (?:\w+ )?floor",
+    "rest": r"\brest(?! of)|still|motionless|stand(?:s|ing)\b|stationary|stays|not mov|keeps its place|idle|frozen"
+    r"|\bstatic|inert|unmov|no mov|never mov|without (?:any )?mo|in (?:place|its position)|on the spot",
+    "uniform": r"mov|glid|drift|slid|fl(?:y|ies)|float|travel|goes|going|head|cross|advance|sail|pass|proceed"
+    r"|journey|march|wander|shift|walk|stroll|\brid(?:es|ing)|steer|swim|hover|trot|skat|flow|stream|wend"
+    r"|push|pull|drawn|carr|continu|traverse|navigat|on (?:the|its) (?:move|way)",
 }
+_UNBOUNCED = re.compile(  # what does not bounce has fallen
+    r"\b(?:no|not|never|without(?: an?y?)?|does ?n.t)(?: to)? (?:bounc\w*|rebound\w*|jump\w* back|ris\w+ again)",
+    re.I,
+)
 _WAYS = {
     "left": r"\bleft",
     "right": r"\bright",
-    "up": r"\bup|\btop",
+    "up": r"\bup(?!on)|\btop",
     "down": r"\bdown|\bbottom|\blower",
 }
 # Where a body starts is no direction, and "from left to right" is right.
 _PLACES = re.compile(
     r"\bfrom (?:the )?[\w-]+(?= to\b)"
-    r"|\b(?:start\w*|begin\w*|first|at first|seen|placed|from|in|at|near|on|around|having begun)\b"
+    r"|\b(?:start\w*|begin\w*|first|at first|seen|placed|from|in|at|near|on|around|having begun"
+    r"|by|within|beside|about|close to|next to)\b"
     r"(?: (?:low|high|up|down|halfway|right|out|in|at|near|on|around|the))*"
     r"(?: (?:upper|lower|top|bottom|left|right|middle|cent\w+)(?:[- ](?:left|right|hand))?)+",
     re.I,
@@ -117,6 +133,7 @@ def _wanted(match: re.Match[str], after: str) -> Wanted:
     shape = next(s for s, words in _SHAPES.items() if word in words.split("|"))
     clause = re.split(r"[.;]|\b(?:camera|view|shot)\b", after)
     after = _PLACES.sub(" ", next((c for c in clause if len(c) > 12), after))
+    after = _UNBOUNCED.sub("falls", after)
     law = next((name for name, stems in _LAWS.items() if re.search(stems, after, re.I)), None)
     ways = [w for w, stem in _WAYS.items() if re.search(stem, after, re.I)]
     speed = "slow" if re.search(r"\bslow", after, re.I) else None
