@@ -35,7 +35,7 @@ from yozora.service.wishes import Wish
 
 OPEN = ("queued", "in_progress")
 GIVEN = ("image", "video")  # parameters that name frames to start from
-CLAIMING = 0x796F7A6F  # the number of PostgreSQL's advisory lock under which jobs are claimed
+CLAIMING = 0x6A6F6273  # the advisory lock of whoever claims jobs from PostgreSQL
 State = Literal["on", "cancelled", "lost"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -32,6 +34,12 @@ metadata = MetaData(
 Id = String(40)
 Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER keys alone
 ROLES = ("owner", "admin", "member", "viewer")
+
+
+def where(condition: str) -> dict[str, Any]:
+    """The arguments of an index that holds only some of the rows."""
+    return {f"{name}_where": text(condition) for name in ("sqlite", "postgresql")}
+
 
 # --- who ---------------------------------------------------------------------------------------------
 
@@ -234,7 +242,8 @@ videos = Table(
     Index("ix_videos_queue", "org_id", "status", "priority", "created_at"),
     Index("ix_videos_lease", "status", "lease_until"),
     Index("ix_videos_key_created", "key_id", "created_at"),
-    Index("ix_videos_expires", "expires_at"),
+    Index("ix_videos_expires", "expires_at", **where("deleted_at IS NULL")),
+    Index("ix_videos_files", "deleted_at", **where("file IS NOT NULL")),
 )
 
 events = (

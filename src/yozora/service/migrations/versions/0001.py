@@ -62,7 +62,7 @@ def upgrade() -> None:
         "orgs",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("concurrency", sa.Integer(), server_default="4", nullable=False),
+        sa.Column("concurrency", sa.Integer(), server_default="16", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orgs")),
         sa.UniqueConstraint("name", name=op.f("uq_orgs_name")),
@@ -276,11 +276,13 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Text(), nullable=False),
         sa.Column("size", sa.String(length=16), nullable=False),
         sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("batch", sa.String(length=64), nullable=True),
         sa.Column("remixed_from", sa.String(length=40), nullable=True),
         sa.Column("status", sa.String(length=12), nullable=False),
         sa.Column("progress", sa.Integer(), server_default="0", nullable=False),
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("lost", sa.Integer(), server_default="0", nullable=False),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column(
@@ -305,11 +307,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_videos")),
     )
     with op.batch_alter_table("videos", schema=None) as batch_op:
-        batch_op.create_index("ix_videos_expires", ["expires_at"], unique=False)
+        batch_op.create_index(
+            "ix_videos_expires",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_videos_files",
+            ["deleted_at"],
+            unique=False,
+            sqlite_where=sa.text("file IS NOT NULL"),
+            postgresql_where=sa.text("file IS NOT NULL"),
+        )
         batch_op.create_index("ix_videos_key_created", ["key_id", "created_at"], unique=False)
         batch_op.create_index("ix_videos_lease", ["status", "lease_until"], unique=False)
         batch_op.create_index("ix_videos_org_created", ["org_id", "created_at", "id"], unique=False)
-        batch_op.create_index("ix_videos_queue", ["status", "priority", "created_at"], unique=False)
+        batch_op.create_index(
+            "ix_videos_queue", ["org_id", "status", "priority", "created_at"], unique=False
+        )
 
     op.create_table(
         "holds",
