@@ -18,6 +18,7 @@ from yozora.errors import YozoraError
 
 NAME = re.compile(r"[a-z]+_[0-9a-z]+(-[0-9]+)?")
 VIDEO, THUMBNAIL, SPRITESHEET = "video.mp4", "thumbnail.webp", "spritesheet.jpg"
+CONTENT = "content"  # what the one file of an upload is called
 
 
 def named(video_id: str, attempt: int) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.service import ids, jobs
-from yozora.service.artifacts import VIDEO, Artifacts, named
+from yozora.service.artifacts import CONTENT, VIDEO, Artifacts, named
 from yozora.service.database import Database
 from yozora.service.failpoints import reach
 from yozora.service.jobs import Job
@@ -115,7 +115,7 @@ class Worker:
     def find(self, source: Mapping[str, str]) -> Path:
         """The file of an upload or of a finished video. Raises YozoraError when it is gone."""
         if "file" in source:
-            path = Artifacts(self.settings.uploads).path(source["file"], "file")
+            path = Artifacts(self.settings.uploads).path(source["file"], CONTENT)
         else:
             with self.database.read() as tx:
                 name = tx.scalar(select(videos.c.file).where(videos.c.id == source["video"]))
