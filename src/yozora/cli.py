@@ -287,12 +287,12 @@ def check_corpus(directory: Path, recipe: str, as_json: bool) -> None:
     it says how many clips fit, why the others do not, and how many seconds are left unused.
     """
     from yozora.corpus.catalogue import Corpus
-    from yozora.corpus.report import check
+    from yozora.corpus.report import check, stock
     from yozora.latents.usage import usage
     from yozora.recipes import model_recipe
 
     chosen, corpus = model_recipe(recipe), Corpus.open(directory)
-    report, used = check(corpus), usage(recipe, chosen.shapes, corpus.rows())
+    report, used = check(corpus), usage(recipe, chosen.shapes, stock(corpus))
     if as_json:
         print_json({**report.to_json(), "recipe": used.to_json()})
     else:

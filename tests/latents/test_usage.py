@@ -7,19 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from yozora.corpus.schema import Row
+from yozora.corpus.report import Stock
 from yozora.latents.buckets import Shape
 from yozora.latents.usage import usage
 
 FILM, STILL = Shape(17, 64, 112, 8.0), Shape(1, 64, 112, 8.0)
 
 
-def row(**facts: Any) -> Row:
-    usual = {"frames": 17, "height": 64, "width": 112, "fps": 8.0, "split": "train", **facts}
-    return Row(
-        id="0", path="", captions=(), kind="footage", source="", licence="CC0-1.0", holder="",
-        url="", labels_json="{}", **usual,
-    )  # fmt: skip
+def row(**facts: Any) -> Stock:
+    usual = {"frames": 17, "height": 64, "width": 112, "fps": 8.0, "split": "train"}
+    return Stock(**{**usual, "clips": 1, **facts})
 
 
 ROWS = [
@@ -49,6 +46,11 @@ def test_what_a_recipe_takes_and_why_not_the_rest() -> None:
         {"reason": short.format(16), "train": 1, "validation": 0, "heldout": 0},
     ]
     assert found["problems"] == []
+
+
+def test_clips_of_a_kind_count_as_often_as_there_are() -> None:
+    many, each = [row(clips=3), row(frames=5, clips=2)], [*3 * [row()], *2 * [row(frames=5)]]
+    assert usage("nano", (FILM, STILL), many) == usage("nano", (FILM, STILL), each)
 
 
 def test_seconds_that_are_left_unused() -> None:

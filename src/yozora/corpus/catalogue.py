@@ -16,7 +16,7 @@ no reason to forget a caption that was made of it since (captions.py).
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import shutil
 import time
@@ -30,6 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from yozora import video
 from yozora.artifact import building, scratch, write_atomic
@@ -119,17 +122,27 @@ class Corpus:
 
     def rows(self, split: str | None = None, kind: str | None = None) -> list[Row]:
         """The catalogue's rows in the order they were added or changed; `kind` is "world" or "footage"."""
-        if split is not None and split not in SPLITS:
-            raise YozoraError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
-        wanted = {"split": split, "kind": kind}
-        conditions = [f"{name} = '{value}'" for name, value in wanted.items() if value]
-        table = self._dataset().to_table(filter=" AND ".join(conditions) or None)
-        return from_table(table)
+        return from_table(self._dataset().to_table(filter=condition(split, kind)))
 
     def batches(self, columns: list[str], kind: str | None = None) -> Iterator[Any]:
         """Some columns of all rows, as Arrow record batches: for what has to look at every row."""
-        found = f"kind = '{kind}'" if kind else None
-        yield from self._dataset().to_batches(columns=columns, filter=found)
+        yield from self._dataset().to_batches(columns=columns, filter=condition(None, kind))
+
+    def table(
+        self, columns: Sequence[str], split: str | None = None, kind: str | None = None
+    ) -> pa.Table:
+        """Ids and some columns of the rows, in their order, as an Arrow table: for what looks at very many."""
+        wanted = list(dict.fromkeys(["id", *columns]))
+        table = self._dataset().to_table(columns=wanted, filter=condition(split, kind))
+        if pc.count_distinct(table["id"]).as_py() < len(table):
+            first = {clip: place for place, clip in reversed([*enumerate(table["id"].to_pylist())])}
+            table = table.take(sorted(first.values()))
+        return table
+
+    def ids(self, split: str | None = None, kind: str | None = None) -> list[str]:
+        """The ids of the rows, in their order."""
+        found: list[str] = self.table([], split, kind)["id"].to_pylist()
+        return found
 
     def pick(self, clips: Iterable[str]) -> dict[str, Row]:
         """The rows of these clips, by id; without those that are not there."""
@@ -152,9 +165,13 @@ class Corpus:
 
     def identity(self) -> str:
         """The hash of which clips there are, with which captions and splits; order does not count."""
-        columns = self._dataset().to_table(columns=["id", "split", "captions"]).to_pylist()
-        lines = sorted({json.dumps(row, sort_keys=True) for row in columns})
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        table = self.table(["split", "captions"]).sort_by("id")
+        captions = table["captions"]
+        digest = hashlib.sha256(np.asarray(pc.list_value_length(captions), "<i8").tobytes())
+        for texts in (table["id"], table["split"], pc.list_flatten(captions)):
+            for part in packed(texts):
+                digest.update(part)
+        return digest.hexdigest()
 
     def tags(self) -> list[str]:
         """The names that states of the catalogue were given, in alphabetical order."""
@@ -172,13 +189,24 @@ class Corpus:
         """The clips of each file that was taken in to its end, by the key that `finish` was given; without those of
         which a clip is no longer there."""
         marks = notes.read_finished(self.path)
-        known = {
-            clip
-            for batch in (self.batches(["id", "path"]) if marks else ())
-            for clip, path in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            if (self.path / path).exists()
-        }
+        if not marks:
+            return {}
+        ids, paths = (column.to_pylist() for column in self.table(["path"]).columns)
+        lost = set(self.absent(paths))
+        known = {clip for clip, path in zip(ids, paths, strict=True) if path not in lost}
         return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
+
+    def absent(self, paths: Iterable[str]) -> list[str]:
+        """Those of these paths inside the corpus at which there is no file.
+
+        Folders are listed: to ask for a million files one by one takes half a minute.
+        """
+        wanted = list(paths)
+        there = set[str]()
+        for folder in {path.rpartition("/")[0] for path in wanted}:
+            with suppress(FileNotFoundError), os.scandir(self.path / folder) as entries:
+                there.update(f"{folder}/{entry.name}" for entry in entries)
+        return [path for path in wanted if path not in there]
 
     def pinned(self) -> Corpus:
         """The corpus as it is now, whatever others add meanwhile; for reading only."""
@@ -350,7 +378,7 @@ class Corpus:
         self._require_present()
         with locked(self.path, alone=False):
             now = self.pinned()
-            self.consumed("tag", name, [row.id for row in now.rows()])
+            self.consumed("tag", name, now.ids())
             self._dataset().tags.create(name, now.state)
 
     def drop(
@@ -530,3 +558,20 @@ class Corpus:
 def result(job: Future[Row] | None) -> Row | None:
     """What a job returned; None where there was none to do."""
     return None if job is None else job.result()
+
+
+def condition(split: str | None, kind: str | None) -> str | None:
+    """Which rows are meant, as Lance takes it. Raises YozoraError when there is no such split."""
+    if split is not None and split not in SPLITS:
+        raise YozoraError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
+    wanted = {"split": split, "kind": kind}
+    return " AND ".join(f"{name} = '{value}'" for name, value in wanted.items() if value) or None
+
+
+def packed(texts: pa.ChunkedArray) -> Iterator[Any]:
+    """The bytes of a column of texts: how long each is, which says where it ends, then all of them end to end."""
+    yield np.asarray(pc.binary_length(texts), "<i8").tobytes()
+    for chunk in texts.chunks:
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        yield data[ends[0] : ends[-1]] if data is not None else b""

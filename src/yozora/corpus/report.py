@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rich.console import Group
 from rich.table import Table
@@ -98,30 +100,68 @@ def counts(name: str, numbers: dict[str, int], most: int = 20) -> Table:
 
 
 def check(corpus: Corpus) -> Check:
-    """Count what a corpus holds, find files that are gone, and say what would keep training from starting."""
-    rows = corpus.rows()
-    found = corpus.drops()
+    """Count what a corpus holds, find files that are gone, and say what would keep training from starting.
+
+    Reads columns and makes no rows of them, so that a million clips take seconds.
+    """
+    found, held = corpus.drops(), stock(corpus)
     drops = [drop for drop in found if drop["start"] is None]
-    missing = [row.path for row in rows if not (corpus.path / row.path).exists()]
-    splits = Counter(row.split for row in rows)
-    standing = corpus.ledger.standing((row.id for row in rows), corpus.policy.use)
+    table = corpus.table(["path", "kind", "source", "licence"])
+    missing = corpus.absent(table["path"].to_pylist())
+    standing = corpus.ledger.standing(table["id"].to_pylist(), corpus.policy.use)
     rights = {name: len(clips) for name, clips in standing.items() if clips}
     return Check(
         path=str(corpus.path),
-        clips=len(rows),
-        seconds=round(sum(row.seconds for row in rows), 3),
-        buckets=bucket_counts(rows),
-        splits={split: splits[split] for split in SPLITS},
-        kinds=dict(Counter(row.kind for row in rows).most_common()),
-        sources=dict(Counter(origin(row) for row in rows).most_common()),
-        licences=dict(Counter(row.licence for row in rows).most_common()),
+        clips=len(table),
+        seconds=round(sum(part.seconds * part.clips for part in held), 3),
+        buckets=bucket_counts(held),
+        splits={split: clips_of(held, split) for split in SPLITS},
+        kinds=tally(table["kind"]),
+        sources=tally(pc.if_else(pc.equal(table["kind"], "world"), "world", table["source"])),
+        licences=tally(table["licence"]),
         rights=rights,
-        captions=agreements([row for row in rows if row.kind == "footage"]),
+        captions=agreements(corpus.batches(["labels"], kind="footage")),
         left_out=dict(Counter(drop["rule"] for drop in found if drop["rule"]).most_common()),
         drops=drops,
         missing=missing,
-        problems=problems(rows, found, missing, rights),
+        problems=problems(held, found, missing, rights),
     )
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Clips of one shape, rate and split; the seconds are those of one of them."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    split: str
+    clips: int
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+        return self.frames / self.fps
+
+
+def stock(corpus: Corpus) -> list[Stock]:
+    """All clips by shape, rate and split, in the order in which each first came."""
+    columns = ["frames", "height", "width", "fps", "split"]
+    grouped = corpus.table(columns).group_by(columns, use_threads=False)
+    counted = grouped.aggregate([([], "count_all")]).select([*columns, "count_all"])
+    return [Stock(*values) for values in zip(*(c.to_pylist() for c in counted), strict=True)]
+
+
+def tally(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value is there; the most frequent first, of equal ones the first."""
+    counted = ((one["values"], one["counts"]) for one in pc.value_counts(column).to_pylist())
+    return dict(sorted(counted, key=lambda item: -item[1]))
+
+
+def clips_of(held: Iterable[Stock], split: str) -> int:
+    """How many clips are of a split."""
+    return sum(part.clips for part in held if part.split == split)
 
 
 def origin(row: Row) -> str:
@@ -129,34 +169,35 @@ def origin(row: Row) -> str:
     return "world" if row.kind == "world" else row.source
 
 
-def bucket_counts(rows: Sequence[Row]) -> list[Bucket]:
+def bucket_counts(held: Iterable[Stock]) -> list[Bucket]:
     """Clips per shape, rate and split; the largest bucket first."""
     found: dict[tuple[int, int, int, float], Counter[str]] = {}
-    for row in rows:
-        shape = (row.frames, row.height, row.width, row.fps)
-        found.setdefault(shape, Counter())[row.split] += 1
+    for part in held:
+        shape = (part.frames, part.height, part.width, part.fps)
+        found.setdefault(shape, Counter())[part.split] += part.clips
     ordered = sorted(found.items(), key=lambda item: -item[1].total())
     return [Bucket(*shape, *(number[split] for split in SPLITS)) for shape, number in ordered]
 
 
 def problems(
-    rows: Sequence[Row],
+    held: Sequence[Stock],
     drops: Sequence[dict[str, Any]],
     missing: Sequence[str],
     rights: dict[str, int],
 ) -> list[str]:
     """A sentence for each thing that leaves training without batches."""
     said = []
-    if not rows:
+    clips = sum(part.clips for part in held)
+    if not clips:
         refused = ": all there was is refused or left out (see why above)" if drops else ""
         said.append(f"The corpus is empty{refused or ': add clips with `yozora ingest`'}.")
-    elif not any(row.split == "train" for row in rows):
+    elif not clips_of(held, "train"):
         said.append("No clip is in the split 'train', so training has 0 batches.")
-    elif all(row.frames == 1 for row in rows if row.split == "train"):
+    elif all(part.frames == 1 for part in held if part.split == "train"):
         said.append("All training clips are stills, so video training has 0 batches.")
-    if rows and not any(row.split == "validation" for row in rows):
+    if clips and not clips_of(held, "validation"):
         said.append("No clip is in the split 'validation', so a run has no validation loss.")
-    if unfit := len(rows) - rights.get("allowed", 0):
+    if unfit := clips - rights.get("allowed", 0):
         said.append(
             f"{unfit} clips may not be trained on, so training refuses the corpus: `yozora rights audit` says more."
         )
@@ -171,9 +212,11 @@ def show(
     corpus: Corpus, *, split: str | None = None, kind: str | None = None, limit: int = 20
 ) -> list[Row]:
     """At most `limit` rows, spread evenly over the corpus."""
-    rows = corpus.rows(split, kind)
-    step = max(1.0, len(rows) / max(1, limit))
-    return [rows[int(i * step)] for i in range(min(limit, len(rows)))]
+    ids = corpus.ids(split, kind)
+    step = max(1.0, len(ids) / max(1, limit))
+    wanted = [ids[int(i * step)] for i in range(min(limit, len(ids)))]
+    rows = corpus.pick(wanted)
+    return [rows[clip] for clip in wanted]
 
 
 def sheet(corpus: Corpus, rows: Sequence[Row], path: str | Path, *, columns: int = 2) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from yozora.corpus.catalogue import Corpus
@@ -41,8 +42,12 @@ def by_words(corpus: Corpus, query: str, limit: int = 20) -> list[Found]:
             text = pc.binary_join_element_wise(spoken, batch["source"], " ")
             has = [pc.match_substring(text, word, ignore_case=True) for word in words]
             counts = np.sum([np.asarray(one) for one in has], axis=0)
-            for place in np.flatnonzero(counts):
-                yield batch["id"][int(place)].as_py(), float(counts[place]) / len(words)
+            some = counts > 0
+            yield from zip(
+                batch["id"].filter(pa.array(some)).to_pylist(),
+                counts[some] / len(words),
+                strict=True,
+            )
 
     return best(corpus, fits(), limit)
 
@@ -53,11 +58,10 @@ def by_likeness(corpus: Corpus, bits: int, limit: int = 20) -> list[Found]:
     def fits() -> Iterator[tuple[str, float]]:
         for batch in corpus.batches(["id", "labels"], kind="footage"):
             found = pc.struct_field(pc.extract_regex(batch["labels"], HASH), "hash")
-            known = np.flatnonzero(np.asarray(found.is_valid()))
-            hashes = np.array([int(found[int(place)].as_py(), 16) for place in known], np.uint64)
-            apart = np.bitwise_count(hashes ^ np.uint64(bits))
-            for place, distance in zip(known, apart, strict=True):
-                yield batch["id"][int(place)].as_py(), 1 - int(distance) / 64
+            known = found.is_valid()
+            digits = "".join(found.filter(known).to_pylist())
+            apart = np.bitwise_count(np.frombuffer(bytes.fromhex(digits), ">u8") ^ np.uint64(bits))
+            yield from zip(batch["id"].filter(known).to_pylist(), 1 - apart / 64, strict=True)
 
     return best(corpus, fits(), limit)
 

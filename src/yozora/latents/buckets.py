@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
 from yozora.models.vae import PATCH, PATCH_TIME
 
@@ -40,7 +40,30 @@ class Shape:
         return 1 + (self.frames - 1) // PATCH_TIME, self.height // PATCH, self.width // PATCH
 
 
-def bucket_of(row: Row, shapes: Sequence[Shape]) -> Shape | str:
+class Sized(Protocol):
+    """What is looked at of a clip."""
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+
+
+Clip = TypeVar("Clip", bound=Sized)
+
+
+def bucket_of(row: Sized, shapes: Sequence[Shape]) -> Shape | str:
     """The longest shape that ``row`` fills and is near to in aspect (of several, the nearest); or why there is none."""
     still = row.frames == 1
     same_kind = [s for s in shapes if (s.frames == 1) == still]
@@ -70,11 +93,11 @@ def bucket_of(row: Row, shapes: Sequence[Shape]) -> Shape | str:
 
 
 def grouped(
-    rows: Iterable[Row], shapes: Sequence[Shape]
-) -> tuple[dict[Shape, list[Row]], dict[str, list[Row]]]:
+    rows: Iterable[Clip], shapes: Sequence[Shape]
+) -> tuple[dict[Shape, list[Clip]], dict[str, list[Clip]]]:
     """The rows that each shape takes, and those that none takes under the reason why."""
-    fitting: dict[Shape, list[Row]] = {}
-    left_out: dict[str, list[Row]] = {}
+    fitting: dict[Shape, list[Clip]] = {}
+    left_out: dict[str, list[Clip]] = {}
     for row in rows:
         place = bucket_of(row, shapes)
         if isinstance(place, Shape):
@@ -84,6 +107,6 @@ def grouped(
     return fitting, left_out
 
 
-def _frames_at(row: Row, fps: float) -> int:
+def _frames_at(row: Sized, fps: float) -> int:
     """How many frames a clip has at another rate, to the nearest one."""
     return row.frames if row.frames == 1 else int(row.seconds * fps + 0.5)

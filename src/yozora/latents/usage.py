@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -11,8 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from yozora.corpus.report import Bucket
-from yozora.corpus.schema import SPLITS, Row
+from yozora.corpus.report import Bucket, Stock, clips_of
+from yozora.corpus.schema import SPLITS
 from yozora.latents.buckets import Shape, grouped
 
 
@@ -67,14 +66,14 @@ class Usage:
         )
 
 
-def usage(recipe: str, shapes: Sequence[Shape], rows: Sequence[Row]) -> Usage:
-    """What training with these shapes would take of ``rows``; ``recipe`` is the name they are known by."""
-    fitting, left_out = grouped(rows, shapes)
-    unfit = sorted(left_out.items(), key=lambda item: -len(item[1]))
+def usage(recipe: str, shapes: Sequence[Shape], held: Sequence[Stock]) -> Usage:
+    """What training with these shapes would take of a corpus; ``recipe`` is the name they are known by."""
+    fitting, left_out = grouped(held, shapes)
+    unfit = sorted(left_out.items(), key=lambda item: -sum(part.clips for part in item[1]))
     behind = [
-        max(0.0, row.seconds - shape.frames / shape.fps)
+        max(0.0, part.seconds - shape.frames / shape.fps) * part.clips
         for shape, members in fitting.items()
-        for row in films(members)
+        for part in films(members)
     ]
     return Usage(
         recipe=recipe,
@@ -83,33 +82,33 @@ def usage(recipe: str, shapes: Sequence[Shape], rows: Sequence[Row]) -> Usage:
             for s in shapes
         ],
         left_out=[LeftOut(reason, *by_split(members)) for reason, members in unfit],
-        seconds=duration(rows),
+        seconds=duration(held),
         seconds_behind=round(sum(behind), 3),
-        seconds_left_out=duration([row for members in left_out.values() for row in members]),
-        problems=problems(recipe, fitting, rows),
+        seconds_left_out=duration([part for members in left_out.values() for part in members]),
+        problems=problems(recipe, fitting, held),
     )
 
 
-def by_split(rows: Sequence[Row]) -> tuple[int, int, int]:
-    """How many rows are for training, validation and held out."""
-    count = Counter(row.split for row in rows)
-    return count["train"], count["validation"], count["heldout"]
+def by_split(held: Sequence[Stock]) -> tuple[int, int, int]:
+    """How many clips are for training, validation and held out."""
+    train, validation, heldout = (clips_of(held, split) for split in SPLITS)
+    return train, validation, heldout
 
 
-def films(rows: Sequence[Row]) -> list[Row]:
+def films(held: Sequence[Stock]) -> list[Stock]:
     """Without the stills, which have no playing time worth a word."""
-    return [row for row in rows if row.frames > 1]
+    return [part for part in held if part.frames > 1]
 
 
-def duration(rows: Sequence[Row]) -> float:
+def duration(held: Sequence[Stock]) -> float:
     """Seconds of the films."""
-    return round(sum(row.seconds for row in films(rows)), 3)
+    return round(sum(part.seconds * part.clips for part in films(held)), 3)
 
 
-def problems(recipe: str, fitting: dict[Shape, list[Row]], rows: Sequence[Row]) -> list[str]:
+def problems(recipe: str, fitting: dict[Shape, list[Stock]], held: Sequence[Stock]) -> list[str]:
     """A sentence for each split that has clips, none of which fits."""
-    there = {row.split for row in rows}
-    fit = {row.split for members in fitting.values() for row in members}
+    there = {part.split for part in held}
+    fit = {part.split for members in fitting.values() for part in members}
     lacks = {"train": "it has 0 batches", "validation": "a run has no validation loss"}
     return [
         f"No clip of the split '{split}' fits recipe '{recipe}', so {lack}."

@@ -279,10 +279,14 @@ class Ledger:
         nothing of commercial use. Raises YozoraError when a hash is none.
         """
         found: dict[str, list[str]] = {name: [] for name in STANDINGS}
+        wanted = {bytes.fromhex(check_hash(clip)): clip for clip in clips}
         with self._reading() as database:
             known: dict[bytes, str] = {}
-            for clip in clips:
-                found[stands(database, bytes.fromhex(check_hash(clip)), use, known)].append(clip)
+            alike: dict[tuple[History, ...], str] = {}  # most clips of a film have the same history
+            for digest, rows in histories(database, wanted).items():
+                if rows not in alike:
+                    alike[rows] = stands(database, rows, use, known)
+                found[alike[rows]].append(wanted[digest])
         return found
 
     def manifest(self, clips: Iterable[str], use: str = "research") -> dict[str, Any]:
@@ -403,6 +407,9 @@ ENTRY = """
     SELECT entries.seq, time, kind, subject, parent, facts, seal, hash, salt, data
     FROM entries LEFT JOIN payloads USING (seq)
 """
+ASKED = 10_000  # hashes in one question; for more, all entries are read: a million questions take a minute
+History = tuple[str, bytes | None, str | None]  # what says what training may do
+HISTORY = "SELECT subject, kind, parent, iif(kind = 'decided', facts, NULL) FROM entries"
 STANDINGS = ("allowed", "undecided", "refused", "revoked")  # from best to worst
 
 
@@ -544,26 +551,38 @@ def lists_with(database: sqlite3.Connection, clip: bytes) -> list[bytes]:
     return [digest for (digest,) in database.execute(question, (clip,))]
 
 
-def stands(database: sqlite3.Connection, digest: bytes, use: str, known: dict[bytes, str]) -> str:
-    """What training may do with a clip or source; `known` remembers the sources."""
-    if digest in known:
-        return known[digest]
-    rows = database.execute(
-        "SELECT kind, parent, facts FROM entries WHERE subject = ? ORDER BY seq", (digest,)
-    ).fetchall()
+def histories(
+    database: sqlite3.Connection, digests: Iterable[bytes]
+) -> dict[bytes, tuple[History, ...]]:
+    """What was entered about each of these, in order; nothing of what is not known."""
+    found: dict[bytes, tuple[History, ...]] = dict.fromkeys(digests, ())
+    if len(found) <= ASKED:
+        places = ",".join("?" * len(found))
+        rows = database.execute(f"{HISTORY} WHERE subject IN ({places}) ORDER BY seq", [*found])
+    else:
+        rows = database.execute(f"{HISTORY} ORDER BY seq")
+    for subject, *entry in rows:
+        if subject in found:
+            found[subject] += (tuple(entry),)
+    return found
+
+
+def stands(
+    database: sqlite3.Connection, rows: Iterable[History], use: str, known: dict[bytes, str]
+) -> str:
+    """What training may do with a clip or source of which this was entered; `known` remembers what clips are of."""
     made_from = {parent for _, parent, _ in rows if parent}
-    own = [json.loads(facts) for kind, _, facts in rows if kind == "decided"]
-    answers = [stands(database, parent, use, known) for parent in made_from]
+    for parent in made_from.difference(known):
+        known[parent] = stands(database, histories(database, [parent])[parent], use, known)
+    own = [json.loads(facts) for _, _, facts in rows if facts is not None]
+    answers = [known[parent] for parent in made_from]
     if own:
         answers = [answer for answer in answers if answer != "undecided"] + [
             stands_by(own[-1], use)
         ]
     if any(kind == "revoked" for kind, _, _ in rows):
         answers = ["revoked"]
-    answer = max(answers, key=STANDINGS.index, default="undecided")
-    if not made_from:
-        known[digest] = answer
-    return answer
+    return max(answers, key=STANDINGS.index, default="undecided")
 
 
 def stands_by(decision: Json, use: str) -> str:
