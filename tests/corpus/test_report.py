@@ -88,3 +88,22 @@ def test_show_spreads_over_the_corpus_and_draws_a_sheet(tmp_path: Path) -> None:
     assert read_image(path).mean() > 0
     with pytest.raises(YozoraError, match="nothing to show"):
         sheet(corpus, show(corpus, split="heldout"), tmp_path / "none.png")
+
+
+def test_captions_that_speak_of_labels_do_not_count_as_labels(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    tricky = 'It says "captioned":{"flagged":true,"agreement":1} on a sign.'
+    labels = [
+        {"own": tricky},
+        {"captioned": {"own": tricky, "agreement": None, "wrong": [], "flagged": False}},
+        {"captioned": {"own": tricky, "agreement": 0.2, "wrong": [tricky], "flagged": True}},
+        {"captioned": {"own": tricky, "agreement": 1.0, "wrong": [], "flagged": False}},
+    ]
+    corpus.add(
+        (
+            Clip(np.full((1, 16, 24, 3), 20 * number, np.uint8), 8),
+            Record(captions=(tricky,), source="a.mp4", licence="MIT", labels=one),
+        )
+        for number, one in enumerate(labels)
+    )
+    assert check(corpus).captions == {"agree": 1, "flagged": 1, "not checked": 2}

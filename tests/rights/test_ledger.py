@@ -142,6 +142,22 @@ def test_standing_is_the_worst_of_a_clip_and_what_it_is_made_from(filled: Ledger
     assert filled.standing([sha("a"), sha("b")])["refused"] == [sha("a"), sha("b")]
 
 
+def test_very_many_clips_stand_as_each_by_itself(
+    filled: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [sha(name) for name in "abcx"]
+    filled.revoke([sha("b")], "takedown")
+    each = [filled.standing([clip], use) for clip in clips for use in ("research", "commercial")]
+    monkeypatch.setattr("yozora.rights.ledger.ASKED", 0)
+    assert each == [
+        filled.standing([clip], use) for clip in clips for use in ("research", "commercial")
+    ]
+    assert {name for found in each for name, held in found.items() if held} >= {
+        "revoked",
+        "undecided",
+    }
+
+
 def test_a_manifest_is_given_for_allowed_clips_only_and_holds_nothing_personal(
     filled: Ledger,
 ) -> None:
