@@ -152,17 +152,29 @@ def create(
 def verify(tx: Connection, pepper: bytes, presented: str, at: int) -> Identity:
     """Who a key belongs to. A read transaction is enough.
 
-    The same work is done whatever is presented: one row is looked for, one HMAC made, and two compared without regard
-    to where they differ.
-
     Raises:
         Unauthorised: it is no key, or one that is wrong, expired or revoked.
     """
+    row = tx.execute(select(keys).where(keys.c.id == named(presented))).first()
+    return judged(row, pepper, presented, at)
+
+
+def named(presented: str) -> str:
+    """The id of a key, or one that no key has when this is none."""
     form = FORM.fullmatch(presented)
-    given = digest(pepper, presented if form else "")
-    row = tx.execute(
-        select(keys).where(keys.c.id == (f"key_{form[1]}" if form else "key_"))
-    ).first()
+    return f"key_{form[1]}" if form else "key_"
+
+
+def judged(row: Row[Any] | None, pepper: bytes, presented: str, at: int) -> Identity:
+    """Who a key belongs to, by the row of ``keys`` that has its id, for those who look that up among other things.
+
+    The same work is done whatever is presented: one HMAC is made, and two are compared without regard to where they
+    differ.
+
+    Raises:
+        Unauthorised: as `verify`.
+    """
+    given = digest(pepper, presented if FORM.fullmatch(presented) else "")
     digests = (row.digest, row.previous_digest or "") if row else ("", "")
     now, before = (hmac.compare_digest(given, kept.ljust(64)) for kept in digests)
     if row is None or not (now or (before and at < row.previous_until)):

@@ -10,8 +10,7 @@ import math
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -95,7 +94,7 @@ class Wish:
 class Upload:
     """A file that came with a request, received but not looked into. ``name`` is the client's word, never a path."""
 
-    path: Path
+    file: BinaryIO
     name: str
     bytes: int
     sha256: str

@@ -1,0 +1,206 @@
+"""The OpenAPI document: what the routes take and give.
+
+FastAPI writes it, and leaves requests alone: handlers read bodies and write answers themselves, because a form of the
+SDK and JSON are one thing here, and because a video that is asked for a thousand times a second is not validated.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
+
+from yozora import __version__
+from yozora.service import wishes
+from yozora.service.wishes import Fields
+
+Schema = dict[str, Any]
+REF = "#/components/schemas/{model}"
+BODIES: tuple[type[Fields], ...] = (wishes.Create, wishes.Remix, wishes.Edit, wishes.Extend)
+
+
+class Route(APIRoute):
+    """A route whose handler is called as it is."""
+
+    def get_route_handler(self) -> Any:
+        """The handler."""
+        return self.endpoint
+
+
+# --- what answers look like --------------------------------------------------------------------------
+
+
+class Answer(BaseModel):
+    """All keys are always there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Failure(Answer):
+    """Why a video could not be made."""
+
+    code: str
+    message: str
+
+
+class Video(Answer):
+    """A video that was asked for. Times are seconds since 1970."""
+
+    id: str
+    object: Literal["video"]
+    model: str
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: int
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None
+    prompt: str
+    size: str
+    seconds: str
+    remixed_from_video_id: str | None
+    error: Failure | None
+
+
+class Videos(Answer):
+    """A page of videos; the next one begins ``after`` its ``last_id``."""
+
+    object: Literal["list"]
+    data: list[Video]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Deleted(Answer):
+    """What is no longer there."""
+
+    id: str
+    object: Literal["video.deleted"]
+    deleted: Literal[True]
+
+
+class Problem(Answer):
+    """What went wrong: a sentence, the kind, the parameter that caused it, and a code for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Error(Answer):
+    """The answer to every request that fails."""
+
+    error: Problem
+
+
+# --- what routes say of themselves -------------------------------------------------------------------
+
+
+def says(
+    answer: type[BaseModel] | None,
+    *errors: int,
+    body: Schema | None = None,
+    query: tuple[Schema, ...] = (),
+    content: Schema | None = None,
+) -> Schema:
+    """What a route's decorator is given: its answer, the statuses of its errors, and what may be sent.
+
+    Any route may answer 401, 403, 429, 500 and 503. ``content`` describes an answer that is not JSON.
+    """
+    statuses = sorted({400, 401, 403, 429, 500, 503, *errors})
+    said: dict[int, Any] = {
+        status: {"model": Error, "description": "An error"} for status in statuses
+    }
+    if content is not None:
+        said |= {200: {"description": "The content", "content": content}}
+    extra: Schema = {"security": [{"key": []}]}
+    if query:
+        extra["parameters"] = list(query)
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": body}
+    return {"response_model": answer, "responses": said, "openapi_extra": extra}
+
+
+def parameter(name: str, schema: Schema, where: str = "query") -> Schema:
+    """A parameter that may be left out."""
+    return {"name": name, "in": where, "required": False, "schema": schema}
+
+
+def asked(kind: type[Fields], **flat: Schema) -> Schema:
+    """A body as JSON or as a form, in which ``flat`` stands for what is nested."""
+    whole = kind.model_json_schema(ref_template=REF)
+    single = {name: field for name, field in whole["properties"].items() if name not in flat}
+    form = {name: plain(field) for name, field in single.items() if name not in NESTED}
+    required = [name for name in whole["required"] if name not in NESTED]
+    named = {name.replace("__", "[") + "]" if "__" in name else name: s for name, s in flat.items()}
+    return {
+        "application/json": {"schema": {"$ref": REF.format(model=kind.__name__)}},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": form | named,
+                "required": required,
+                "additionalProperties": False,
+            }
+        },
+    }
+
+
+def plain(field: Schema) -> Schema:
+    """A field that is left out rather than null: forms know no null."""
+    kinds = [kind for kind in field.get("anyOf", []) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else field
+
+
+NESTED = ("input_reference", "video", "fill")
+TEXT: Schema = {"type": "string", "minLength": 1}
+FILE: Schema = {"type": "string", "format": "binary"}
+CREATE = asked(
+    wishes.Create,
+    input_reference=FILE,
+    input_reference__file_id=TEXT,
+    input_reference__image_url=TEXT,
+)
+REMIX = asked(wishes.Remix)
+EDIT = asked(wishes.Edit, video=FILE, video__id=TEXT, video__file_id=TEXT)
+EXTEND = asked(wishes.Extend, video=FILE, video__id=TEXT, video__file_id=TEXT)
+LIST = (
+    parameter("after", {"type": "string"}),
+    parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+    parameter("order", {"enum": ["asc", "desc"]}),
+)
+VARIANT = (parameter("variant", {"enum": ["video", "thumbnail", "spritesheet"]}),)
+BYTES: Schema = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in ("video/mp4", "image/webp", "image/jpeg")
+}
+
+
+# --- the document ------------------------------------------------------------------------------------
+
+
+def write(app: FastAPI) -> Schema:
+    """The document of all routes, written once."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    made = get_openapi(title=app.title, version=__version__, routes=app.routes, summary=app.summary)
+    _, bodies = models_json_schema([(kind, "validation") for kind in BODIES], ref_template=REF)
+    parts = made.setdefault("components", {})
+    parts.setdefault("schemas", {}).update(bodies["$defs"])
+    parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in made["paths"].items():
+        named = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"\{(\w+)\}", path)
+        ]
+        for method in methods.values():
+            if named:
+                method["parameters"] = named + method.get("parameters", [])
+    app.openapi_schema = made
+    return made

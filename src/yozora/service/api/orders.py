@@ -1,0 +1,205 @@
+"""Creating videos: from a request's fields to a queued job, in one transaction."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from yozora.errors import YozoraError
+from yozora.service import idempotency, ids, jobs, limits, prices, wishes
+from yozora.service.api.errors import ApiError
+from yozora.service.api.service import SHOWN, Service
+from yozora.service.idempotency import OtherRequest, Sending
+from yozora.service.keys import Identity
+from yozora.service.schema import files, videos
+from yozora.service.wishes import Finished, Upload, Wish, WishError
+
+CONTENT = "content"  # what the one file of an upload is called
+PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+Build = Callable[[Connection], Wish]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An upload that lies in the store, and is not yet in the database."""
+
+    id: str
+    name: str
+    bytes: int
+    sha256: str
+
+
+@asynccontextmanager
+async def stored(service: Service, upload: Upload | None) -> AsyncIterator[Stored | None]:
+    """Puts an upload into the store, and takes it away again when the block fails."""
+    if upload is None:
+        yield None
+        return
+    kept = Stored(ids.new("file"), upload.name, upload.bytes, upload.sha256)
+
+    def put() -> None:
+        with service.uploads.adding(kept.id) as folder, open(folder / CONTENT, "wb") as out:
+            shutil.copyfileobj(upload.file, out)
+
+    await run_in_threadpool(put)
+    try:
+        yield kept
+    except BaseException:
+        await run_in_threadpool(service.uploads.delete, kept.id)
+        raise
+
+
+def keep(tx: Connection, who: Identity, file: Stored, purpose: str, at: int, until: int) -> None:
+    """Writes an upload into the database."""
+    row: dict[str, Any] = {"id": file.id, "org_id": who.org_id, "key_id": who.key_id}
+    row |= {"name": file.name}
+    row |= {"purpose": purpose, "bytes": file.bytes, "sha256": file.sha256}
+    tx.execute(insert(files).values(row | {"created_at": at, "expires_at": until}))
+
+
+async def order(
+    service: Service,
+    request: Request,
+    who: Identity,
+    asked: wishes.Fields,
+    build: Build,
+    file: Stored | None = None,
+) -> Any:
+    """Queues what ``build`` makes of the request, unless this was done before; the video's row either way.
+
+    Raises:
+        WishError, LimitReached, ApiError: it cannot be had.
+    """
+    sending = sent(request, who, asked)
+
+    def work(tx: Connection) -> tuple[Any, bool]:
+        at = ids.now()
+        before = idempotency.first(tx, sending, at)
+        video = before or create(service, tx, who, build, file, at)
+        if not before:
+            idempotency.done(tx, sending, video)
+        found = select(*SHOWN).where(videos.c.id == video, videos.c.deleted_at.is_(None))
+        return tx.execute(found).first(), before is not None
+
+    try:
+        row, again = await service.write(work)
+    except OtherRequest as error:
+        raise ApiError(422, str(error), "idempotency_key_reused") from None
+    if again and file is not None:  # the first sending has its own copy
+        await run_in_threadpool(service.uploads.delete, file.id)
+    if row is None:
+        raise ApiError(410, "The video that this request made was deleted.", "video_deleted")
+    return row
+
+
+def create(
+    service: Service,
+    tx: Connection,
+    who: Identity,
+    build: Build,
+    file: Stored | None,
+    at: int,
+) -> str:
+    """Counts the request, makes the wish, sets its price aside and queues it; the video's id."""
+    limits.count_request(tx, scopes=who.limited_by, at=at)
+    until = at + service.settings.retention
+    if file is not None:
+        keep(tx, who, file, "vision", at, until)
+    wish = build(tx)
+    if not who.may_use(wish.model):
+        raise ApiError(403, f"This key does not allow the model {wish.model}.", "model_not_allowed")
+    try:
+        price = prices.price(tx, wish.model, wish.size, wish.made, at)
+    except YozoraError as error:
+        raise WishError(str(error), "seconds") from None
+    return jobs.create(tx, identity=who, wish=wish, price=price, at=at, expires_at=until)
+
+
+def sent(request: Request, who: Identity, asked: wishes.Fields) -> Sending:
+    """What is known of this sending of a request. Raises ApiError for a name that is none."""
+    name = request.headers.get("idempotency-key")
+    if name is not None and not 0 < len(name) <= 255:
+        raise ApiError(
+            400, "An Idempotency-Key has 1 to 255 characters.", "invalid_idempotency_key"
+        )
+    count = request.headers.get("x-stainless-retry-count", "0")
+    said = {"path": request.url.path, "body": asked.model_dump(exclude_none=True)}
+    body = json.dumps(said, sort_keys=True, default=lambda upload: upload.sha256)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return Sending(who.key_id, digest, name, again=count.isdecimal() and count.strip("0") != "")
+
+
+# --- what a video starts from --------------------------------------------------------------------------
+
+
+def finished(tx: Connection, who: Identity, video: str, param: str | None) -> Finished:
+    """A finished video of one's own. Raises WishError where ``param`` names it, ApiError where the address does."""
+    found = select(videos).where(
+        videos.c.id == video, videos.c.org_id == who.org_id, videos.c.deleted_at.is_(None)
+    )
+    row = tx.execute(found).first()
+    if row is None:
+        message, code = f"There is no video '{video[:64]}'.", "video_not_found"
+    elif row.status != "completed":
+        message, code = f"The video {video} is not finished: it is {row.status}.", "video_not_ready"
+    else:
+        return Finished(row.id, row.model, row.seconds, row.size, row.params)
+    if param is not None:
+        raise WishError(message, param, code)
+    raise ApiError(
+        404 if row is None else 409, "There is no such video." if row is None else message, code
+    )
+
+
+def own_file(tx: Connection, who: Identity, file: str, param: str) -> str:
+    """The id of a file of one's own. Raises WishError when there is none."""
+    mine = (files.c.id == file, files.c.org_id == who.org_id, files.c.deleted_at.is_(None))
+    if tx.execute(select(files.c.id).where(*mine)).first() is None:
+        raise WishError(f"There is no file '{file[:64]}'.", param, "file_not_found")
+    return file
+
+
+def given(
+    tx: Connection, who: Identity, source: wishes.Source, file: Stored | None
+) -> tuple[Finished | None, str | None]:
+    """The video to start from: one made here, or a file. Raises WishError when there is none."""
+    if source.id is not None:
+        return finished(tx, who, source.id, "video.id"), None
+    return None, file.id if file else own_file(tx, who, str(source.file_id), "video.file_id")
+
+
+def pictured(url: str) -> Upload:
+    """The file in a data URL. Raises WishError for any other URL, and when it holds no picture."""
+    param = "input_reference.image_url"
+    if not url.startswith("data:"):
+        raise WishError(
+            "Pictures are not fetched from other places here: send the file itself, or a data: URL.",
+            param,
+            "url_not_allowed",
+        )
+    head, comma, text = url[5:].partition(",")
+    kind, _, coding = head.partition(";")
+    if kind not in PICTURES or coding != "base64" or not comma:
+        raise WishError(
+            f"A data URL here is data:TYPE;base64,... with one of {', '.join(PICTURES)}.", param
+        )
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise WishError("The data URL is no base64.", param) from None
+    if not data:
+        raise WishError("The data URL is empty.", param)
+    digest = hashlib.sha256(data).hexdigest()
+    return Upload(io.BytesIO(data), f"picture.{kind.partition('/')[2]}", len(data), digest)

@@ -1,0 +1,68 @@
+"""Rows of the database as the contract's objects: all keys are always there, times are whole seconds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.responses import Response
+
+POLL = {"queued": "1000", "in_progress": "500"}  # ms until a client had better ask again
+
+
+def video(row: Any, prefix: str = "") -> dict[str, Any]:
+    """A video. ``prefix`` is what its columns' names begin with."""
+
+    def of(name: str) -> Any:
+        return getattr(row, prefix + name)
+
+    code = of("error_code")
+    return {
+        "id": of("id"),
+        "object": "video",
+        "model": of("model"),
+        "status": of("status"),
+        "progress": of("progress"),
+        "created_at": whole(of("created_at")),
+        "completed_at": whole(of("completed_at")),
+        "expires_at": whole(of("expires_at")),
+        "prompt": of("prompt"),
+        "size": of("size"),
+        "seconds": of("seconds"),
+        "remixed_from_video_id": of("remixed_from"),
+        "error": None if code is None else {"code": code, "message": of("error_message") or ""},
+    }
+
+
+def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Response:
+    """An object as a response."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(encoded(content), status, named, "application/json")
+
+
+def video_answer(content: dict[str, Any]) -> Response:
+    """A video as a response, which says when to ask again while it is not finished."""
+    poll = POLL.get(content["status"])
+    headers = {"openai-poll-after-ms": poll} if poll else None
+    return Response(encoded(content), 200, headers, "application/json")
+
+
+def page(items: list[dict[str, Any]], more: bool) -> dict[str, Any]:
+    """A page of a list."""
+    return {
+        "object": "list",
+        "data": items,
+        "first_id": items[0]["id"] if items else None,
+        "last_id": items[-1]["id"] if items else None,
+        "has_more": more,
+    }
+
+
+def whole(ms: int | None) -> int | None:
+    """Milliseconds as whole seconds."""
+    return None if ms is None else ms // 1000
+
+
+def encoded(content: Any) -> bytes:
+    """JSON in UTF-8."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,117 @@
+"""A service on a socket, with keys of two organisations and a worker that takes no time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import openai
+import pytest
+import uvicorn
+
+from yozora import video
+from yozora.service import ids, jobs, keys
+from yozora.service.api.app import create_app
+from yozora.service.artifacts import Artifacts
+from yozora.service.database import Database
+from yozora.service.schema import metadata, orgs, projects
+from yozora.service.settings import Settings
+
+
+@dataclass
+class Site:
+    """A running service; ``keys`` are those of the organisations a and b."""
+
+    address: str
+    settings: Settings
+    database: Database
+    artifacts: Artifacts
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def sdk(self, who: str = "a", **options: object) -> openai.OpenAI:
+        """The SDK, as anybody would set it up."""
+        given = {"max_retries": 0, **options}
+        return openai.OpenAI(base_url=f"{self.address}/v1", api_key=self.keys[who], **given)
+
+    def http(self, who: str | None = "a", **options: object) -> httpx2.Client:
+        """A plain client."""
+        headers = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
+        return httpx2.Client(base_url=self.address, headers=headers, **options)
+
+    def key(self, org: str, **given: object) -> str:
+        """Another key of an organisation."""
+        with self.database.write() as tx:
+            at = ids.now()
+            pepper = keys.pepper(self.settings.data)
+            _, key = keys.create(
+                tx, pepper, org_id=f"org_{org}", project_id=f"proj_{org}", name="k",
+                created_by="test", at=at, **given,
+            )  # fmt: skip
+        return key
+
+    def work(self, most: int = 1) -> int:
+        """Do what is queued, as a worker would; how many videos that were."""
+        done = 0
+        while True:
+            with self.database.write() as tx:
+                at = ids.now()
+                found = jobs.claim(tx, worker="w", models=["nano"], at=at, lease=60_000, most=most)
+            if not found:
+                return done
+            for job in found:
+                self.finish(job)
+                done += 1
+
+    def finish(self, job: jobs.Job) -> None:
+        """Put a small video into the store, and say that the job is done."""
+        with self.database.write() as tx:
+            jobs.beat(tx, job, at=ids.now(), lease=60_000, progress=50, preview=b"RIFF")
+        frames = np.zeros((5, 64, 112, 3), np.uint8)
+        with self.artifacts.adding(job.artifact) as folder:
+            video.write(video.Clip(frames, 8.0), folder / "video.mp4")
+            (folder / "thumbnail.webp").write_bytes(b"RIFF....WEBP")
+            (folder / "spritesheet.jpg").write_bytes(b"\xff\xd8\xff")
+        size = self.artifacts.path(job.artifact).stat().st_size
+        with self.database.write() as tx:
+            jobs.finish(
+                tx, job, file=job.artifact, bytes=size, sha256="0" * 64, taken=0.1, at=ids.now()
+            )
+
+
+@contextmanager
+def running(app: object) -> Iterator[str]:
+    """The address of an application that is served meanwhile."""
+    config = uvicorn.Config(app, port=0, log_level="warning")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    host, port = server.servers[0].sockets[0].getsockname()
+    yield f"http://{host}:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    settings = Settings(tmp_path)
+    database = Database(settings.database)
+    metadata.create_all(database.engine)
+    artifacts = Artifacts(settings.artifacts)
+    with database.write() as tx:
+        for name in "ab":
+            tx.execute(orgs.insert(), {"id": f"org_{name}", "name": name, "created_at": 1})
+            row = {"id": f"proj_{name}", "org_id": f"org_{name}", "name": "p", "created_at": 1}
+            tx.execute(projects.insert(), row)
+    with running(create_app(settings, database, artifacts)) as address:
+        made = Site(address, settings, database, artifacts)
+        made.keys |= {name: made.key(name) for name in "ab"}
+        yield made
+    database.close()
