@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, videos
+from yozora.service.api import document, errors, shown, videos
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
+ROUTES = [*videos.routes]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
-def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> FastAPI:
+def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> Starlette:
     """The HTTP interface over a database whose tables are there. Raises YozoraError when a model is missing."""
-    app = FastAPI(
-        title="yozora",
-        summary="Videos from words, by models of one's own: compatible with the OpenAI Videos API.",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,  # redirects are made of the Host header, which is the client's
+    app = Starlette(
+        routes=[*document.served(ROUTES), Route("/openapi.json", openapi)],
+        middleware=[Middleware(Named)],
         exception_handlers=dict.fromkeys(
             (HTTPException, Exception, *errors.EXPECTED), errors.handle
         ),
     )
+    app.router.redirect_slashes = False  # redirects are made of the Host header: the client's word
     app.state.service = Service(
         settings,
         database,
@@ -39,10 +43,18 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         Models(settings.models),
         keys.pepper(settings.pepper.parent),
     )
-    app.include_router(videos.router)
-    app.openapi = lambda: document.write(app)  # type: ignore[method-assign]
-    app.add_middleware(Named)
     return app
+
+
+async def openapi(_request: Request) -> Response:
+    """The OpenAPI document of all routes."""
+    return Response(shown.encoded(written()), media_type="application/json")
+
+
+@lru_cache(maxsize=1)
+def written() -> document.Schema:
+    """The document, written once."""
+    return document.write(ROUTES)
 
 
 class Named:

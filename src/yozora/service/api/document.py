@@ -1,35 +1,33 @@
 """The OpenAPI document: what the routes take and give.
 
-FastAPI writes it, and leaves requests alone: handlers read bodies and write answers themselves, because a form of the
-SDK and JSON are one thing here, and because a video that is asked for a thousand times a second is not validated.
+FastAPI writes it, and Starlette serves: handlers read bodies and write answers themselves, because a form of the
+SDK and JSON are one thing here, and because a video that is asked for a thousand times a second need not be validated.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from yozora import __version__
 from yozora.service import wishes
 from yozora.service.wishes import Fields
 
 Schema = dict[str, Any]
+Handler = Callable[[Request], Awaitable[Response]]
+SUMMARY = "Videos from words, by models of one's own: compatible with the OpenAI Videos API."
 REF = "#/components/schemas/{model}"
 BODIES: tuple[type[Fields], ...] = (wishes.Create, wishes.Remix, wishes.Edit, wishes.Extend)
-
-
-class Route(APIRoute):
-    """A route whose handler is called as it is."""
-
-    def get_route_handler(self) -> Any:
-        """The handler."""
-        return self.endpoint
 
 
 # --- what answers look like --------------------------------------------------------------------------
@@ -102,31 +100,6 @@ class Error(Answer):
 # --- what routes say of themselves -------------------------------------------------------------------
 
 
-def says(
-    answer: type[BaseModel] | None,
-    *errors: int,
-    body: Schema | None = None,
-    query: tuple[Schema, ...] = (),
-    content: Schema | None = None,
-) -> Schema:
-    """What a route's decorator is given: its answer, the statuses of its errors, and what may be sent.
-
-    Any route may answer 401, 403, 429, 500 and 503. ``content`` describes an answer that is not JSON.
-    """
-    statuses = sorted({400, 401, 403, 429, 500, 503, *errors})
-    said: dict[int, Any] = {
-        status: {"model": Error, "description": "An error"} for status in statuses
-    }
-    if content is not None:
-        said |= {200: {"description": "The content", "content": content}}
-    extra: Schema = {"security": [{"key": []}]}
-    if query:
-        extra["parameters"] = list(query)
-    if body is not None:
-        extra["requestBody"] = {"required": True, "content": body}
-    return {"response_model": answer, "responses": said, "openapi_extra": extra}
-
-
 def parameter(name: str, schema: Schema, where: str = "query") -> Schema:
     """A parameter that may be left out."""
     return {"name": name, "in": where, "required": False, "schema": schema}
@@ -182,14 +155,90 @@ BYTES: Schema = {
 }
 
 
+# --- routes --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Described:
+    """A handler, where it is found, and what the document says of it."""
+
+    method: str
+    path: str
+    handler: Handler
+    said: Mapping[str, Any]
+
+
+class Routes(list[Described]):
+    """The routes of one kind of thing."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__()
+        self.tag = tag
+
+    def add(self, method: str, path: str, **said: Any) -> Callable[[Handler], Handler]:
+        """A decorator of handlers."""
+
+        def decorate(handler: Handler) -> Handler:
+            self.append(Described(method, path, handler, {"tags": [self.tag], **said}))
+            return handler
+
+        return decorate
+
+
+def served(routes: Sequence[Described]) -> list[Route]:
+    """The routes as Starlette takes them: one a path, so that an unknown method is answered with all that are known."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method] = route.handler
+    return [Route(path, by_method(found), methods=list(found)) for path, found in paths.items()]
+
+
+def by_method(handlers: Mapping[str, Handler]) -> Handler:
+    """One handler for several methods."""
+    if len(handlers) == 1:
+        return next(iter(handlers.values()))
+
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return handle
+
+
+def says(
+    answer: type[BaseModel] | None,
+    *errors: int,
+    body: Schema | None = None,
+    query: tuple[Schema, ...] = (),
+    content: Schema | None = None,
+) -> Schema:
+    """What the document says of a route: its answer, the statuses of its errors, and what may be sent.
+
+    Any route may answer 400, 401, 403, 429, 500 and 503. ``content`` describes an answer that is not JSON.
+    """
+    statuses = sorted({400, 401, 403, 429, 500, 503, *errors})
+    said: dict[int, Any] = {
+        status: {"model": Error, "description": "An error"} for status in statuses
+    }
+    if content is not None:
+        said |= {200: {"description": "The content", "content": content}}
+    extra: Schema = {"security": [{"key": []}]}
+    if query:
+        extra["parameters"] = list(query)
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": body}
+    return {"response_model": answer, "responses": said, "openapi_extra": extra}
+
+
 # --- the document ------------------------------------------------------------------------------------
 
 
-def write(app: FastAPI) -> Schema:
-    """The document of all routes, written once."""
-    if app.openapi_schema:
-        return app.openapi_schema
-    made = get_openapi(title=app.title, version=__version__, routes=app.routes, summary=app.summary)
+def write(routes: Sequence[Described]) -> Schema:
+    """The document of all routes."""
+    described = [
+        APIRoute(one.path, one.handler, methods=[one.method], **one.said) for one in routes
+    ]
+    made = get_openapi(title="yozora", version=__version__, routes=described, summary=SUMMARY)
     _, bodies = models_json_schema([(kind, "validation") for kind in BODIES], ref_template=REF)
     parts = made.setdefault("components", {})
     parts.setdefault("schemas", {}).update(bodies["$defs"])
@@ -202,5 +251,4 @@ def write(app: FastAPI) -> Schema:
         for method in methods.values():
             if named:
                 method["parameters"] = named + method.get("parameters", [])
-    app.openapi_schema = made
     return made

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import Connection, Select, select, tuple_
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from yozora.service import ids, jobs, wishes
 from yozora.service.api import document, shown
-from yozora.service.api.document import Video, says
+from yozora.service.api.document import Routes, Video, says
 from yozora.service.api.errors import ApiError, missing
 from yozora.service.api.forms import body
 from yozora.service.api.orders import finished, given, order, own_file, pictured, stored
@@ -27,10 +26,10 @@ VARIANTS = {
     "spritesheet": (SPRITESHEET, "image/jpeg"),
 }
 PAGE, MOST = 20, 100
-router = APIRouter(route_class=document.Route, tags=["videos"])
+routes = Routes("videos")
 
 
-@router.get("/v1/videos/{video_id}", **says(Video, 404))
+@routes.add("GET", "/v1/videos/{video_id}", **says(Video, 404))
 async def retrieve(request: Request) -> Response:
     """A video: how far it is, and what became of it."""
     who, row = await of(request).identify_with(request, request.path_params["video_id"])
@@ -39,7 +38,7 @@ async def retrieve(request: Request) -> Response:
     return shown.video_answer(shown.video(row, "video_"))
 
 
-@router.post("/v1/videos", **says(Video, 408, 410, 413, 415, 422, body=document.CREATE))
+@routes.add("POST", "/v1/videos", **says(Video, 408, 410, 413, 415, 422, body=document.CREATE))
 async def create(request: Request) -> Response:
     """Ask for a video, from words and perhaps a first frame."""
     service = of(request)
@@ -60,7 +59,7 @@ async def create(request: Request) -> Response:
     return shown.video_answer(shown.video(row))
 
 
-@router.get("/v1/videos", **says(document.Videos, query=document.LIST))
+@routes.add("GET", "/v1/videos", **says(document.Videos, query=document.LIST))
 async def listing(request: Request) -> Response:
     """One's videos, the newest first."""
     service = of(request)
@@ -104,7 +103,8 @@ def ascending(order: str) -> bool:
     return order == "asc"
 
 
-@router.get(
+@routes.add(
+    "GET",
     "/v1/videos/{video_id}/content",
     **says(None, 404, 409, query=document.VARIANT, content=document.BYTES),
 )
@@ -132,7 +132,7 @@ async def content(request: Request) -> Response:
     )  # fmt: skip
 
 
-@router.delete("/v1/videos/{video_id}", **says(document.Deleted, 404, 409))
+@routes.add("DELETE", "/v1/videos/{video_id}", **says(document.Deleted, 404, 409))
 async def delete(request: Request) -> Response:
     """Delete a video that is finished or failed, and its files."""
     service, video = of(request), request.path_params["video_id"]
@@ -147,7 +147,7 @@ async def delete(request: Request) -> Response:
     return shown.answer({"id": video, "object": "video.deleted", "deleted": True})
 
 
-@router.post("/v1/videos/{video_id}/cancel", **says(Video, 404, 409))
+@routes.add("POST", "/v1/videos/{video_id}/cancel", **says(Video, 404, 409))
 async def cancel(request: Request) -> Response:
     """Stop a video that is queued or in progress; nothing is charged. Its status is then failed, its code cancelled."""
     service, video = of(request), request.path_params["video_id"]
@@ -173,7 +173,8 @@ def state(tx: Connection, org: str, video: str) -> str:
     return str(status)
 
 
-@router.post(
+@routes.add(
+    "POST",
     "/v1/videos/{video_id}/remix",
     **says(Video, 404, 408, 409, 410, 413, 415, 422, body=document.REMIX),
 )
@@ -191,7 +192,7 @@ async def remix(request: Request) -> Response:
     return shown.video_answer(shown.video(await order(service, request, who, asked, build)))
 
 
-@router.post("/v1/videos/edits", **says(Video, 408, 410, 413, 415, 422, body=document.EDIT))
+@routes.add("POST", "/v1/videos/edits", **says(Video, 408, 410, 413, 415, 422, body=document.EDIT))
 async def edit(request: Request) -> Response:
     """Make a video anew from its first frame, or with ``fill`` a span of it."""
     service = of(request)
@@ -208,7 +209,9 @@ async def edit(request: Request) -> Response:
     return shown.video_answer(shown.video(row))
 
 
-@router.post("/v1/videos/extensions", **says(Video, 408, 410, 413, 415, 422, body=document.EXTEND))
+@routes.add(
+    "POST", "/v1/videos/extensions", **says(Video, 408, 410, 413, 415, 422, body=document.EXTEND)
+)
 async def extend(request: Request) -> Response:
     """Go on from a video, at its end or its beginning or both; the result is the whole."""
     service = of(request)
@@ -225,8 +228,8 @@ async def extend(request: Request) -> Response:
     return shown.video_answer(shown.video(row))
 
 
-@router.post("/v1/videos/characters", **says(None, 501))
-@router.get("/v1/videos/characters/{character_id}", **says(None, 501))
+@routes.add("POST", "/v1/videos/characters", **says(None, 501))
+@routes.add("GET", "/v1/videos/characters/{character_id}", **says(None, 501))
 async def characters(request: Request) -> Response:
     """Characters mean nothing to the models here."""
     await of(request).identify(request, "videos:read")
