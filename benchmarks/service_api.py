@@ -20,7 +20,7 @@ from common import Report, options, report, spread, verdict
 from yozora.service import ids, keys
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
-from yozora.service.schema import metadata, orgs, projects, videos
+from yozora.service.schema import orgs, projects, videos
 from yozora.service.settings import Settings
 
 CLIENTS = 8  # connections that are kept open
@@ -146,7 +146,7 @@ def filled(data: Path, rows: int) -> tuple[str, str]:
     """A service with so many finished videos; a key, and the id of one of them."""
     settings = Settings(data)
     database = Database(settings.database)
-    metadata.create_all(database.engine)
+    database.upgrade()
     at = ids.now()
     with database.write() as tx:
         tx.execute(orgs.insert(), {"id": "org_a", "name": "a", "created_at": at})

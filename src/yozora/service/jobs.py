@@ -67,7 +67,7 @@ def create(
     *,
     identity: Identity,
     wish: Wish,
-    price: tuple[int, int],
+    price: tuple[int, int | None],
     at: int,
     expires_at: int | None = None,
 ) -> str:

@@ -1,4 +1,4 @@
-"""Questions that are asked many times a second."""
+"""What is asked of the database many times a second."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from yozora.service import ids, jobs, keys
 from yozora.service.api.app import create_app
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
-from yozora.service.schema import metadata, orgs, projects
+from yozora.service.schema import orgs, projects
 from yozora.service.settings import Settings
 
 
@@ -103,7 +103,7 @@ def running(app: object) -> Iterator[str]:
 def site(tmp_path: Path) -> Iterator[Site]:
     settings = Settings(tmp_path)
     database = Database(settings.database)
-    metadata.create_all(database.engine)
+    database.upgrade()
     artifacts = Artifacts(settings.artifacts)
     with database.write() as tx:
         for name in "ab":

@@ -20,7 +20,8 @@ def test_a_video_from_its_creation_to_its_deletion(site: Site) -> None:
     site.work()
     done = sdk.videos.retrieve(made.id)
     assert (done.status, done.progress, done.error) == ("completed", 100, None)
-    assert done.completed_at is not None and done.expires_at is not None
+    assert done.completed_at is not None
+    assert done.expires_at is not None
     for variant, starts in {
         "video": b"ftyp",
         "thumbnail": b"RIFF",

@@ -21,12 +21,12 @@ from yozora.errors import YozoraError
 from yozora.service import idempotency, ids, jobs, limits, prices, wishes
 from yozora.service.api.errors import ApiError
 from yozora.service.api.service import SHOWN, Service
+from yozora.service.artifacts import CONTENT
 from yozora.service.idempotency import OtherRequest, Sending
 from yozora.service.keys import Identity
 from yozora.service.schema import files, videos
 from yozora.service.wishes import Finished, Upload, Wish, WishError
 
-CONTENT = "content"  # what the one file of an upload is called
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 Build = Callable[[Connection], Wish]
 

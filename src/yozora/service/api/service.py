@@ -14,8 +14,8 @@ from yozora.service import ids, keys
 from yozora.service.api.errors import ApiError
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
-from yozora.service.lookup import Lookup
 from yozora.service.keys import Identity
+from yozora.service.lookup import Lookup
 from yozora.service.registry import Models
 from yozora.service.schema import keys as table
 from yozora.service.schema import videos

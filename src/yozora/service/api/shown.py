@@ -63,6 +63,9 @@ def whole(ms: int | None) -> int | None:
     return None if ms is None else ms // 1000
 
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def encoded(content: Any) -> bytes:
     """JSON in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return ENCODER.encode(content).encode()
