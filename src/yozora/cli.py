@@ -17,6 +17,7 @@ from yozora import __version__
 from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
+from yozora.cli_service import keys, orgs, prices, usage
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
@@ -894,3 +895,7 @@ main.add_command(caption_footage)
 main.add_command(review)
 main.add_command(rights)
 main.add_command(revoke)
+main.add_command(keys)
+main.add_command(orgs)
+main.add_command(prices)
+main.add_command(usage)

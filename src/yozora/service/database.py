@@ -94,9 +94,21 @@ class Database:
         except OperationalError as error:
             raise unavailable(error, self.url) from error
 
+    @property
+    def folder(self) -> Path:
+        """Where that lies which is not in the database: beside its file, or in the user's data folder."""
+        return Path(str(self.url.database)).absolute().parent if self.sqlite else home()
+
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
+
+
+def home() -> Path:
+    """The user's data folder."""
+    from platformdirs import user_data_path
+
+    return user_data_path("yozora")
 
 
 def parsed(url: str) -> URL:
@@ -119,8 +131,10 @@ def parsed(url: str) -> URL:
 
 
 def sqlite(url: URL) -> Engine:
-    """An engine on a file of SQLite, in a folder that is made when it is missing."""
-    Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    """An engine on a file of SQLite; it is made when it is missing, for nobody else to read."""
+    file = Path(str(url.database)).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
     engine = create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

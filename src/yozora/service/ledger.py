@@ -2,8 +2,8 @@
 
 Each function works in the write transaction of its caller, so that a video and its money stand or fall together, and
 takes the time from it. Every transaction of postings sums to zero. The accounts are org:ID (what an organisation has;
-below zero, what it owes), held:ID (what of it is set aside), revenue and bank (the world outside, from which deposits
-come). Beside the book stand the rows of ``usage``, which make a limit one condition of one UPDATE.
+below zero, what it owes), held:ID (what of it is set aside), revenue:ID (what it paid) and bank (the world outside,
+from which deposits come). Beside the book stand the rows of ``usage``, which make a limit one condition of one UPDATE.
 
 Locks are taken in one order, so that PostgreSQL never finds a deadlock: a hold, then its rows of usage as they are
 sorted. SQLite has one writer at a time and needs none.
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from yozora.errors import YozoraError
-from yozora.service import ids
+from yozora.service import audit, ids
 from yozora.service.limits import MEASURES, LimitReached, starts
 from yozora.service.schema import holds, limits, orgs, postings, usage
 
@@ -142,12 +142,15 @@ def release(tx: Connection, *, video_id: str, at: int) -> bool:
     return close(tx, video_id, "released", 0, at)
 
 
-def refund(tx: Connection, *, video_id: str, at: int) -> bool:
+def refund(tx: Connection, *, org_id: str, video_id: str, by: str, at: int) -> bool:
     """Give back what was taken for a finished video. Once: False when nothing was taken, or it was given back before.
 
     Raises:
-        YozoraError: there is no hold.
+        YozoraError: the organisation has no such video.
     """
+    hold = require_hold(tx, video_id)
+    if hold.org_id != org_id:
+        raise YozoraError(f"No money was ever set aside for {video_id}.")
     found = tx.execute(
         update(holds)
         .where(holds.c.video_id == video_id, holds.c.state == "settled")
@@ -155,22 +158,20 @@ def refund(tx: Connection, *, video_id: str, at: int) -> bool:
         .returning(*holds.c)
     ).first()
     if found is None:
-        require_hold(tx, video_id)
         return False
     rows = counted_in(found)
     lock(tx, rows)
     tx.execute(UNSPEND, rows | {"charged": found.charged})
-    post(
-        tx,
-        "refund",
-        {"revenue": -found.charged, f"org:{found.org_id}": found.charged},
-        video_id,
-        at,
+    entries = {f"revenue:{found.org_id}": -found.charged, f"org:{found.org_id}": found.charged}
+    post(tx, "refund", entries, video_id, at)
+    detail = {"micro_units": found.charged}
+    audit.note(
+        tx, org_id=org_id, actor=by, action="video.refund", target=video_id, at=at, detail=detail
     )
     return True
 
 
-def deposit(tx: Connection, *, org_id: str, amount: int, at: int) -> None:
+def deposit(tx: Connection, *, org_id: str, amount: int, by: str, at: int) -> None:
     """Note money that came in for an organisation; below zero, that went back to it.
 
     Raises:
@@ -181,6 +182,10 @@ def deposit(tx: Connection, *, org_id: str, amount: int, at: int) -> None:
     if tx.scalar(select(orgs.c.id).where(orgs.c.id == org_id)) is None:
         raise YozoraError(f"There is no organisation {org_id}.")
     post(tx, "deposit", {"bank": -amount, f"org:{org_id}": amount}, None, at)
+    detail = {"micro_units": amount}
+    audit.note(
+        tx, org_id=org_id, actor=by, action="org.deposit", target=org_id, at=at, detail=detail
+    )
 
 
 def balance(tx: Connection, org_id: str) -> int:
@@ -212,7 +217,7 @@ def close(tx: Connection, video_id: str, state: str, charged: int, at: int) -> b
     tx.execute(CLOSE, rows | {"amount": found.amount, "charged": charged})
     entries = {f"held:{found.org_id}": -found.amount}
     if state == "settled":
-        entries["revenue"] = charged
+        entries[f"revenue:{found.org_id}"] = charged
     if charged < found.amount or state == "released":
         entries[f"org:{found.org_id}"] = found.amount - charged
     post(tx, "settle" if state == "settled" else "release", entries, video_id, at)
@@ -280,7 +285,7 @@ def check(tx: Connection) -> list[str]:
 
 
 def unbalanced(tx: Connection) -> Iterator[str]:
-    """Transactions that do not sum to zero, and held accounts that are not the sum of the open holds."""
+    """Transactions that do not sum to zero, and accounts that are not what the holds say."""
     total = func.sum(postings.c.amount)
     for row in tx.execute(
         select(postings.c.transaction, total.label("sum"))
@@ -291,30 +296,20 @@ def unbalanced(tx: Connection) -> Iterator[str]:
     whole = tx.scalar(select(func.coalesce(total, 0)))
     if whole != 0:
         yield f"all postings sum to {whole}, not to 0"
-    open_ = {
-        f"held:{org}": int(n)
-        for org, n in tx.execute(
-            select(holds.c.org_id, func.sum(holds.c.amount))
-            .where(holds.c.state == "open")
-            .group_by(holds.c.org_id)
-        )
-    }
-    in_book = {
+    book = {
         account: int(n)
-        for account, n in tx.execute(
-            select(postings.c.account, total)
-            .where(postings.c.account.like("held:%"))
-            .group_by(postings.c.account)
-        )
+        for account, n in tx.execute(select(postings.c.account, total).group_by(postings.c.account))
+        if account.startswith(("held:", "revenue:"))
     }
-    for account in sorted(open_.keys() | in_book.keys()):
-        has, should = in_book.get(account, 0), open_.get(account, 0)
-        if has != should:
-            yield f"{account} has {has} micro-units, and the open holds are {should}"
-    charged = select(func.coalesce(func.sum(holds.c.charged), 0)).where(holds.c.state == "settled")
-    revenue = select(func.coalesce(total, 0)).where(postings.c.account == "revenue")
-    if tx.scalar(charged) != tx.scalar(revenue):
-        yield f"revenue is {tx.scalar(revenue)} micro-units, and {tx.scalar(charged)} were charged"
+    should: dict[str, int] = defaultdict(int)
+    for hold in tx.execute(select(holds)):
+        if hold.state == "open":
+            should[f"held:{hold.org_id}"] += hold.amount
+        elif hold.state == "settled":
+            should[f"revenue:{hold.org_id}"] += hold.charged
+    for account in sorted(book.keys() | should.keys()):
+        if book.get(account, 0) != should[account]:
+            yield f"{account}: {book.get(account, 0)} in the book, and the holds say {should[account]}"
 
 
 def miscounted(tx: Connection) -> Iterator[str]:

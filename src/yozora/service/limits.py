@@ -15,6 +15,7 @@ from sqlalchemy import Connection, case, delete, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from yozora.errors import YozoraError
+from yozora.service import audit
 from yozora.service.schema import keys, limits, projects, rates, usage
 
 MEASURES = {
@@ -84,6 +85,7 @@ def set_limit(
     measure: str,
     period: str,
     amount: int | None,
+    by: str,
     at: int,
 ) -> None:
     """Set a limit of the organisation or of one of its projects and keys; None takes it away.
@@ -101,7 +103,10 @@ def set_limit(
         raise YozoraError(f"A limit of {amount} is out of range: give 0 to {MOST}.")
     require_scope(tx, org_id, scope)
     mine = (limits.c.scope == scope, limits.c.measure == measure, limits.c.period == period)
+    before = tx.scalar(select(limits.c.amount).where(*mine))
     tx.execute(delete(limits).where(*mine))
+    detail = {"measure": measure, "period": period, "from": before, "to": amount}
+    audit.note(tx, org_id=org_id, actor=by, action="limit.set", target=scope, at=at, detail=detail)
     if amount is None:
         return
     used = tx.scalar(

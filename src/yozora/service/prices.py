@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from sqlalchemy import Connection, select
 
 from yozora.errors import YozoraError
+from yozora.service import audit
 from yozora.service.schema import prices
 
 ANY = "*"
@@ -97,6 +98,9 @@ def set_price(
     row = {"model": model, "size": size, "per_second": per_second, "per_video": per_video}
     row |= {"valid_from": begins, "created_by": by}
     version = tx.execute(prices.insert().values(row).returning(prices.c.version)).scalar_one()
+    audit.note(
+        tx, org_id=None, actor=by, action="price.set", target=str(version), at=at, detail=row
+    )
     return Price(version=version, **row)  # type: ignore[arg-type]
 
 

@@ -193,7 +193,7 @@ postings = Table(  # append-only double entry: each transaction's amounts sum to
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
     Column("transaction", Id, nullable=False, index=True),
-    Column("account", String(64), nullable=False),  # org:ID, held:ID, revenue, bank
+    Column("account", String(64), nullable=False),  # org:ID, held:ID, revenue:ID, bank
     Column("amount", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),  # reserve, settle, release, refund, deposit
     Column("video_id", Id, index=True),
