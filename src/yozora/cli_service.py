@@ -87,8 +87,8 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> No
     for name in columns:
         table.add_column(name, no_wrap=name == "id")
     for row in rows:
-        cells = (row[name] for name in columns)
-        table.add_row(*(", ".join(c) if isinstance(c, list) else str(c or "") for c in cells))
+        cells = ("" if row[name] is None else row[name] for name in columns)
+        table.add_row(*(", ".join(c) if isinstance(c, list) else str(c) for c in cells))
     print_rich(table)
 
 
