@@ -14,14 +14,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, shown, videos
+from yozora.service.api import document, errors, events, files, models, shown, videos
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
-ROUTES = [*videos.routes]
+ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
