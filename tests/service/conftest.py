@@ -69,6 +69,22 @@ def new_postgresql(postgresql: str) -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture(scope="session")
+def empty_postgresql(postgresql: str) -> Iterator[Callable[[], str]]:
+    """Makes a database without tables, and gives its address."""
+    server = Database(postgresql)
+    server.engine = server.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def create() -> str:
+        name = f"empty_{next(NUMBERS)}"
+        with server.engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+        return postgresql.replace("/postgres?", f"/{name}?")
+
+    yield create
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """Makes a file with today's tables, and gives its address."""
     folder = tmp_path_factory.mktemp("sqlite")

@@ -129,8 +129,7 @@ def named(name: str) -> str:
 def added(tx: Connection, table: Any, row: dict[str, Any]) -> bool:
     """Add a row unless one like it is there, and say whether it was added."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    put = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
-    return tx.execute(put).first() is not None  # what inserts has no rowcount
+    return bool(tx.execute(insert(table).values(row).on_conflict_do_nothing()).rowcount)
 
 
 # --- users and members -------------------------------------------------------------------------------

@@ -72,8 +72,11 @@ class Database:
             if self.sqlite:
                 self._turn.release()
 
-    def upgrade(self) -> None:
+    def upgrade(self, to: str = "head") -> None:
         """Bring a new or an older database to the tables of this version; one process does, others wait for it.
+
+        Args:
+            to: the revision to stop at, for an older version's tables.
 
         Raises:
             YozoraError: the database was written by a newer version, or cannot be used.
@@ -85,7 +88,7 @@ class Database:
             with self.write() as tx:
                 if not self.sqlite:
                     tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADING})
-                command.upgrade(alembic(tx), "head")
+                command.upgrade(alembic(tx), to)
         except CommandError as error:
             raise YozoraError(
                 f"The database {self.url.render_as_string()} was written by a newer version of yozora: "
@@ -167,3 +170,10 @@ def alembic(tx: Connection) -> Config:
     settings.set_main_option("path_separator", "os")
     settings.attributes["connection"] = tx
     return settings
+
+
+def revision(tx: Connection) -> str:
+    """Which step of ``migrations`` the database is at."""
+    from alembic.migration import MigrationContext
+
+    return str(MigrationContext.configure(tx).get_current_revision())

@@ -21,6 +21,8 @@ NAMES = (
     "after-settle",
     "before-webhook",
     "after-finish",
+    "before-forward",
+    "after-forward",
 )
 
 

@@ -195,7 +195,6 @@ def count(tx: Connection, name: str, *, most: int, window: int, at: int) -> int:
         },
         where=(now + 1) * window + before * (window - since) <= most * window,
     )
-    # not rowcount, which SQLAlchemy does not keep for what inserts
-    if most > 0 and tx.execute(counted.returning(rates.c.count)).first() is not None:
+    if most > 0 and tx.execute(counted).rowcount:
         return 0
     return window - since

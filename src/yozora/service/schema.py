@@ -104,7 +104,7 @@ keys = Table(
     Column("previous_digest", String(64)),  # of what it was before a rotation ...
     Column("previous_until", BigInteger),  # ... which is taken until then
     Column("scopes", JSON, nullable=False),  # list of names, see keys.SCOPES
-    Column("models", JSON),  # list of names; null: all of them
+    Column("models", JSON(none_as_null=True)),  # list of names; null: all of them
     Column("created_by", Id),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
@@ -224,6 +224,9 @@ videos = Table(
     Column("priority", Integer, nullable=False, server_default="0"),  # the higher, the sooner
     Column("attempt", Integer, nullable=False, server_default="0"),  # fencing token of the lease
     Column("lost", Integer, nullable=False, server_default="0"),  # workers that ended over it
+    Column(
+        "upstream", JSON(none_as_null=True)
+    ),  # {"provider", "video"}: who was asked to make it, and its name there once known
     Column("worker", Text),
     Column("lease_until", BigInteger),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),

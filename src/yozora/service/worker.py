@@ -13,23 +13,22 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.service import ids, jobs
-from yozora.service.artifacts import CONTENT, VIDEO, Artifacts, named
+from yozora.service.artifacts import VIDEO, Artifacts, named
 from yozora.service.database import Database
 from yozora.service.failpoints import reach
 from yozora.service.jobs import Job
 from yozora.service.registry import Models
-from yozora.service.schema import videos
 from yozora.service.settings import Settings
+from yozora.service.sources import find
 from yozora.video import Clip
 
 POLL = 0.1  # seconds between two looks at an empty queue
@@ -112,18 +111,6 @@ class Worker:
         self._stopped_at = self._stopped_at or time.monotonic()
         return time.monotonic() - self._stopped_at > self.settings.grace / 1000
 
-    def find(self, source: Mapping[str, str]) -> Path:
-        """The file of an upload or of a finished video. Raises YozoraError when it is gone."""
-        if "file" in source:
-            path = Artifacts(self.settings.uploads).path(source["file"], CONTENT)
-        else:
-            with self.database.read() as tx:
-                name = tx.scalar(select(videos.c.file).where(videos.c.id == source["video"]))
-            path = self.artifacts.path(name) if name else Path()
-        if not path.is_file():
-            raise YozoraError("What this video was to start from has been deleted meanwhile.")
-        return path
-
 
 def tidy(
     database: Database, artifacts: Artifacts, settings: Settings, worker: str | None = None
@@ -178,7 +165,8 @@ class Shift:
 
         pipeline = self.worker.models.get(self.batch[0].model)
         self.beat()
-        clips = make(pipeline, self.batch, self.worker.find, self.watch)
+        sources = partial(find, self.worker.database, self.worker.settings)
+        clips = make(pipeline, self.batch, sources, self.watch)
         for job, clip in zip(self.batch, clips, strict=True):
             if job.id in self.mine:
                 self.deliver(job, clip)

@@ -14,14 +14,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, events, files, models, shown, videos
+from yozora.service.api import document, errors, shown, videos
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
+from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
-ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes]
+ROUTES = [*videos.routes]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -40,7 +41,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         database,
         artifacts,
         Artifacts(settings.uploads),
-        Models(settings.models),
+        Offer(Models(settings.models), read_providers(settings.providers)),
         keys.pepper(settings.pepper.parent),
     )
     return app

@@ -16,7 +16,7 @@ from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.keys import Identity
 from yozora.service.lookup import Lookup
-from yozora.service.registry import Models
+from yozora.service.providers import Offer
 from yozora.service.schema import keys as table
 from yozora.service.schema import videos
 from yozora.service.settings import Settings
@@ -39,7 +39,7 @@ class Service:
     database: Database
     artifacts: Artifacts
     uploads: Artifacts
-    models: Models
+    models: Offer
     pepper: bytes
     limiter: CapacityLimiter | None = field(default=None, init=False)
 

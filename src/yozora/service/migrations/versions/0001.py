@@ -230,7 +230,7 @@ def upgrade() -> None:
         sa.Column("previous_digest", sa.String(length=64), nullable=True),
         sa.Column("previous_until", sa.BigInteger(), nullable=True),
         sa.Column("scopes", sa.JSON(), nullable=False),
-        sa.Column("models", sa.JSON(), nullable=True),
+        sa.Column("models", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("created_by", sa.String(length=40), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
@@ -283,6 +283,7 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lost", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("upstream", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column(
