@@ -15,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
 from yozora.service.api import document, errors, shown, videos
+from yozora.service.api.observed import Observed, figures
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
+from yozora.service.metrics import Metrics
 from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
@@ -29,13 +31,18 @@ ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store
 def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> Starlette:
     """The HTTP interface over a database whose tables are there. Raises YozoraError when a model is missing."""
     app = Starlette(
-        routes=[*document.served(ROUTES), Route("/openapi.json", openapi)],
-        middleware=[Middleware(Named)],
+        routes=[
+            *document.served(ROUTES),
+            Route("/openapi.json", openapi),
+            Route("/metrics", figures),
+        ],
+        middleware=[Middleware(Named), Middleware(Observed)],
         exception_handlers=dict.fromkeys(
             (HTTPException, Exception, *errors.EXPECTED), errors.handle
         ),
     )
     app.router.redirect_slashes = False  # redirects are made of the Host header: the client's word
+    app.state.metrics = Metrics(database)
     app.state.service = Service(
         settings,
         database,
