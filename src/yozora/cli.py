@@ -18,6 +18,7 @@ from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
 from yozora.cli_service import keys, orgs, prices, usage
+from yozora.cli_serve import serve, worker
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
@@ -899,3 +900,5 @@ main.add_command(keys)
 main.add_command(orgs)
 main.add_command(prices)
 main.add_command(usage)
+main.add_command(serve)
+main.add_command(worker)

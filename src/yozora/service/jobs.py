@@ -30,12 +30,13 @@ from yozora.service import ids, ledger
 from yozora.service.artifacts import named
 from yozora.service.failpoints import reach
 from yozora.service.keys import Identity
-from yozora.service.schema import events, holds, orgs, videos
+from yozora.service.schema import events, holds, orgs, videos, workers
 from yozora.service.wishes import Wish
 
 OPEN = ("queued", "in_progress")
 GIVEN = ("image", "video")  # parameters that name frames to start from
 CLAIMING = 0x6A6F6273  # the advisory lock of whoever claims jobs from PostgreSQL
+SILENT = 60_000  # milliseconds after which a worker that says nothing is taken to be gone
 State = Literal["on", "cancelled", "lost"]
 
 
@@ -323,6 +324,29 @@ def held(job: Job, at: int) -> ColumnElement[bool]:
     )
 
 
+def sign(tx: Connection, *, worker: str, models: Sequence[str], at: int) -> None:
+    """Note that a worker is there, and which models it has."""
+    seen = update(workers).where(workers.c.name == worker).values(models=list(models), seen_at=at)
+    if tx.execute(seen).rowcount == 0:
+        row = {"name": worker, "models": list(models), "started_at": at, "seen_at": at}
+        tx.execute(insert(workers).values(row))
+
+
+def leave(tx: Connection, *, worker: str) -> None:
+    """Note that a worker has ended."""
+    tx.execute(workers.delete().where(workers.c.name == worker))
+
+
+def present(tx: Connection, *, at: int) -> Sequence[Row[Any]]:
+    """The workers that were there lately."""
+    return tx.execute(select(workers).where(workers.c.seen_at > at - SILENT)).all()
+
+
+def silent(tx: Connection, *, at: int, since: int) -> set[str]:
+    """The workers that have said nothing for ``since`` milliseconds."""
+    return set(tx.scalars(select(workers.c.name).where(workers.c.seen_at <= at - since)))
+
+
 # --- what has to be tidied up ----------------------------------------------------------------------
 
 
@@ -335,6 +359,7 @@ def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None)
     dead = videos.c.lease_until <= at
     if worker is not None:
         dead = or_(dead, videos.c.worker == worker)
+        leave(tx, worker=worker)
     rows = tx.execute(
         select(videos)
         .where(videos.c.status == "in_progress", dead)

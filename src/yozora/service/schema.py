@@ -263,6 +263,15 @@ events = (
     )
 )
 
+workers = Table(  # processes that make videos, as they last said of themselves
+    "workers",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("models", JSON, nullable=False),  # list of names
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
 requests = Table(  # creations that may be asked for again: by Idempotency-Key, or by what they say
     "requests",
     metadata,

@@ -34,7 +34,7 @@ class Settings:
     @property
     def database(self) -> str:
         """The database's address."""
-        return self.db or f"sqlite:///{self.data / 'service.db'}"
+        return self.db or f"sqlite:///{self.data / 'service.sqlite'}"
 
     @property
     def artifacts(self) -> Path:
@@ -45,8 +45,3 @@ class Settings:
     def uploads(self) -> Path:
         """Stills and clips that clients have sent."""
         return self.data / "uploads"
-
-    @property
-    def pepper(self) -> Path:
-        """The secret that keys are hashed with."""
-        return self.data / "pepper"

@@ -13,11 +13,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
@@ -64,16 +64,19 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop; a database that is away for a while is waited for."""
+        self.models.get(self.models.names[0])  # the first job need not wait for it
         log.info("worker %s makes videos with %s", self.name, ", ".join(self.models.names))
         while not self.stop.is_set():
             try:
                 busy = self.step()
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer, trying again: %s", error.orig)
                 self.stop.wait(RETRY)
                 continue
             if not busy:
                 self.stop.wait(POLL)
+        with self.database.write() as tx:
+            jobs.leave(tx, worker=self.name)
         self.database.close()
 
     def step(self) -> bool:
@@ -98,10 +101,12 @@ class Worker:
         return True
 
     def tidy(self) -> None:
-        """Now and then: give lost jobs to others, and delete what has expired."""
-        if time.monotonic() - self._tidied < TIDY:
+        """Now and then: say that one is there, give lost jobs to others, and delete what has expired."""
+        if self._tidied and time.monotonic() - self._tidied < TIDY:
             return
         self._tidied = time.monotonic()
+        with self.database.write() as tx:
+            jobs.sign(tx, worker=self.name, models=self.models.names, at=ids.now())
         tidy(self.database, self.artifacts, self.settings)
 
     def overdue(self) -> bool:
@@ -153,7 +158,7 @@ class Shift:
                 "generation_failed",
                 "It could not be generated from what was given; nothing was charged.",
             )
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             raise  # of the database: the leases run out, and others take over
         except Exception:
             log.exception("a batch of %d went wrong", len(self.batch))
@@ -184,6 +189,7 @@ class Shift:
         shown = dict(zip((job.id for job in self.batch), previews, strict=True)) if previews else {}
         with self.worker.database.write() as tx:
             at, lease = ids.now(), self.worker.settings.lease
+            jobs.sign(tx, worker=self.worker.name, models=self.worker.models.names, at=at)
             for job in list(self.mine.values()):
                 state = jobs.beat(
                     tx, job, at=at, lease=lease, progress=self.progress, preview=shown.get(job.id)
@@ -229,20 +235,8 @@ class Shift:
                     jobs.fail(tx, job, code=code, message=message, at=ids.now())
 
 
-def work(
-    settings: Settings, name: str | None = None, gone: Callable[[], bool] | None = None
-) -> None:
-    """Work in this process until SIGTERM or SIGINT, or until ``gone`` says that whoever began it is."""
-    worker = Worker(settings, name or new_name())
+def work(settings: Settings, name: str, stop: threading.Event) -> None:
+    """Work in this process until ``stop`` is set, by SIGTERM or SIGINT too."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop.set())
-    if gone is not None:
-        threading.Thread(target=follow, args=(gone, worker.stop), daemon=True).start()
-    worker.run()
-
-
-def follow(gone: Callable[[], bool], stop: threading.Event) -> None:
-    """Sets ``stop`` when whoever began this process is gone."""
-    while not stop.wait(1.0):
-        if gone():
-            stop.set()
+        signal.signal(number, lambda *_: stop.set())
+    Worker(settings, name, stop).run()

@@ -49,7 +49,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         artifacts,
         Artifacts(settings.uploads),
         Offer(Models(settings.models), read_providers(settings.providers)),
-        keys.pepper(settings.pepper.parent),
+        keys.pepper(settings.data),
     )
     return app
 

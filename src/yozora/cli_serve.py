@@ -1,0 +1,126 @@
+"""The commands that run the service: everything on one machine, or workers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yozora.terminal import COUNT, FOLDER, POSITIVE, as_json, print_json, say
+
+if TYPE_CHECKING:
+    from yozora.service.settings import Settings
+
+SECOND, DAY = 1000, 86_400_000  # milliseconds
+
+
+def option(*names: str, **more: Any) -> Callable[[Any], Any]:
+    """An option that can also be said in the environment: --port is YOZORA_PORT."""
+    variable = f"YOZORA_{names[0].removeprefix('--').replace('-', '_').upper()}"
+    return click.option(*names, envvar=variable, show_envvar=True, **more)
+
+
+INSTALLATION = (
+    option("--data", type=FOLDER, help="Folder of videos and uploads; else that of the database."),
+    option("--db", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME; a file in --data, if left out."),
+)
+WORK = (
+    option(
+        "--model",
+        "models",
+        multiple=True,
+        default=("nano",),
+        show_default=True,
+        metavar="MODEL",
+        help="A shipped model, a folder, or NAME=FOLDER; repeatable.",
+    ),
+    option("--batch", type=COUNT, default=16, show_default=True, help="Videos made together, at most."),
+    option("--memory", type=POSITIVE, default=4.0, show_default=True, help="GB of weights kept loaded."),
+    option(
+        "--lease",
+        type=POSITIVE,
+        default=60.0,
+        show_default=True,
+        help="Seconds that a worker may be silent until its videos are given to another.",
+    ),
+    option(
+        "--grace",
+        type=POSITIVE,
+        default=30.0,
+        show_default=True,
+        help="Seconds that a worker may go on after it was told to end.",
+    ),
+)  # fmt: skip
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Gives a command several options, in this order."""
+
+    def add(command: Any) -> Any:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return add
+
+
+def settings(data: Path | None, db: str | None, **given: Any) -> Settings:
+    """The settings that options say."""
+    from yozora.service.database import Database, home
+    from yozora.service.settings import Settings
+
+    for name, unit in (("lease", SECOND), ("grace", SECOND), ("retention", DAY)):
+        if name in given:
+            given[name] = round(given[name] * unit)
+    if data is None:
+        data = Database(db).folder if db else home()
+    return Settings(data.absolute(), db or "", **given)
+
+
+@click.command()
+@with_options(*INSTALLATION, *WORK)
+@option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Processes that generate.",
+)
+@option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any."
+)
+@option(
+    "--retention", type=POSITIVE, default=30.0, show_default=True, help="Days that videos are kept."
+)
+@as_json
+def serve(as_json: bool, **options: Any) -> None:
+    """Serve models to others over the OpenAI Videos API, until SIGTERM or Ctrl-C.
+
+    Its address is printed, and it is ready when GET /readyz says 200. At the end workers finish what they have begun,
+    or put it back for the next start.
+    """
+    from yozora.service import serve as service
+
+    def tell(address: str) -> None:
+        print_json({"address": address}) if as_json else say(
+            f"serving at {address}; Ctrl-C ends it"
+        )
+
+    service.serve(settings(**options), tell)
+
+
+@click.command()
+@with_options(*INSTALLATION, *WORK)
+def worker(**options: Any) -> None:
+    """Generate what is queued, beside the workers of `yozora serve`, until SIGTERM or Ctrl-C.
+
+    On other machines --db is PostgreSQL, and --data a folder that all of them see.
+    """
+    import threading
+
+    from yozora.service.worker import new_name, work
+
+    work(settings(**options), new_name(), threading.Event())
