@@ -17,8 +17,8 @@ from yozora import __version__
 from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
-from yozora.cli_service import keys, orgs, prices, usage
 from yozora.cli_serve import serve, worker
+from yozora.cli_service import keys, orgs, prices, usage
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from yozora.terminal import COUNT, FOLDER, POSITIVE, as_json, print_json, say
+from yozora.terminal import COUNT, DATA, DB, POSITIVE, as_json, print_json, say
 
 if TYPE_CHECKING:
     from yozora.service.settings import Settings
@@ -22,10 +22,6 @@ def option(*names: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(*names, envvar=variable, show_envvar=True, **more)
 
 
-INSTALLATION = (
-    option("--data", type=FOLDER, help="Folder of videos and uploads; else that of the database."),
-    option("--db", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME; a file in --data, if left out."),
-)
 WORK = (
     option(
         "--model",
@@ -68,19 +64,17 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def settings(data: Path | None, db: str | None, **given: Any) -> Settings:
     """The settings that options say."""
-    from yozora.service.database import Database, home
+    from yozora.service.database import located
     from yozora.service.settings import Settings
 
     for name, unit in (("lease", SECOND), ("grace", SECOND), ("retention", DAY)):
         if name in given:
             given[name] = round(given[name] * unit)
-    if data is None:
-        data = Database(db).folder if db else home()
-    return Settings(data.absolute(), db or "", **given)
+    return Settings(*located(data, db), **given)
 
 
 @click.command()
-@with_options(*INSTALLATION, *WORK)
+@with_options(DATA, DB, *WORK)
 @option(
     "--workers",
     type=click.IntRange(min=0),
@@ -104,17 +98,22 @@ def serve(as_json: bool, **options: Any) -> None:
     """
     from yozora.service import serve as service
 
-    def tell(address: str) -> None:
-        print_json({"address": address}) if as_json else say(
-            f"serving at {address}; Ctrl-C ends it"
-        )
+    def tell(address: str, password: str | None) -> None:
+        if as_json:
+            admin = {"user": "admin", "password": password} if password else None
+            print_json({"address": address, "admin": admin})
+            return
+        say(f"serving at {address}; Ctrl-C ends it")
+        if password:
+            say(f"sign in as admin with the password {password}, which is shown this once")
 
     service.serve(settings(**options), tell)
 
 
 @click.command()
-@with_options(*INSTALLATION, *WORK)
-def worker(**options: Any) -> None:
+@with_options(DATA, DB, *WORK)
+@as_json
+def worker(as_json: bool, **options: Any) -> None:
     """Generate what is queued, beside the workers of `yozora serve`, until SIGTERM or Ctrl-C.
 
     On other machines --db is PostgreSQL, and --data a folder that all of them see.
@@ -123,4 +122,7 @@ def worker(**options: Any) -> None:
 
     from yozora.service.worker import new_name, work
 
-    work(settings(**options), new_name(), threading.Event())
+    chosen, name = settings(**options), new_name()
+    report = {"worker": name, "models": list(chosen.models)}
+    print_json(report) if as_json else say(f"worker {name} begins; Ctrl-C ends it")
+    work(chosen, name, threading.Event())

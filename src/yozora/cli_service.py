@@ -6,11 +6,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from yozora.terminal import COUNT, as_json, parse_names, parsed, print_json, print_rich, say
+from yozora.terminal import (
+    COUNT,
+    DATA,
+    DB,
+    as_json,
+    parse_names,
+    parsed,
+    print_json,
+    print_rich,
+    say,
+)
 
 if TYPE_CHECKING:
     from yozora.service.database import Database
@@ -48,28 +59,24 @@ MONTH = click.option("--month", metavar="YYYY-MM", help="Which month; this one, 
 def with_database(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command ``database``: the one of --db, brought to the present and with an organisation in it."""
 
-    @click.option(
-        "--db",
-        envvar="YOZORA_DB",
-        show_envvar=True,
-        metavar="URL",
-        help="sqlite:///FILE or postgresql://USER@HOST/NAME; a file in your data folder, if left out.",
-    )
+    @DATA
+    @DB
     @wraps(command)
-    def run(db: str | None, **options: Any) -> None:
-        with opened(db) as database:
+    def run(data: Path | None, db: str | None, **options: Any) -> None:
+        with opened(data, db) as database:
             command(database=database, **options)
 
     return run
 
 
 @contextmanager
-def opened(url: str | None) -> Iterator[Database]:
-    """The database at an address, or in the user's data folder."""
+def opened(data: Path | None, url: str | None) -> Iterator[Database]:
+    """The database at an address, or in a data folder."""
     from yozora.service import accounts, ids
-    from yozora.service.database import Database, home
+    from yozora.service.database import Database, located
 
-    database = Database(url or f"sqlite:///{home() / 'service.sqlite'}")
+    folder, address = located(data, url)
+    database = Database(address, folder)
     try:
         database.upgrade()
         with database.write() as tx:

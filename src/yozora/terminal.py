@@ -111,6 +111,20 @@ SUFFIXES = (".mp4", ".webm", ".gif")
 KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")
 SOLVERS = ("euler", "multistep")
 EXISTING = click.Path(exists=True, path_type=Path)
+DATA = click.option(
+    "--data",
+    envvar="YOZORA_DATA",
+    show_envvar=True,
+    type=FOLDER,
+    help="Folder of the service's files; that of the database, if left out, or in your data folder.",
+)
+DB = click.option(
+    "--db",
+    envvar="YOZORA_DB",
+    show_envvar=True,
+    metavar="URL",
+    help="sqlite:///FILE or postgresql://USER@HOST/NAME; a file in --data, if left out.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
 

@@ -32,10 +32,14 @@ UPGRADING = 0x796F7A6F  # the advisory lock of whoever upgrades a PostgreSQL dat
 
 
 class Database:
-    """Transactions on the database at ``url``: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."""
+    """Transactions on the database at ``url``: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.
 
-    def __init__(self, url: str) -> None:
+    ``data``: where that lies which is not in the database, if not where `folder` says.
+    """
+
+    def __init__(self, url: str, data: Path | None = None) -> None:
         self.url = parsed(url)
+        self.data = data
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = (
             sqlite(self.url) if self.sqlite else create_engine(self.url, pool_pre_ping=True)
@@ -100,6 +104,8 @@ class Database:
     @property
     def folder(self) -> Path:
         """Where that lies which is not in the database: beside its file, or in the user's data folder."""
+        if self.data is not None:
+            return self.data
         return Path(str(self.url.database)).absolute().parent if self.sqlite else home()
 
     def close(self) -> None:
@@ -112,6 +118,13 @@ def home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("yozora")
+
+
+def located(data: Path | None, url: str | None) -> tuple[Path, str]:
+    """The data folder and the address of the database, as far as they are given; one follows from the other."""
+    if data is None:
+        data = Database(url).folder if url else home()
+    return data.absolute(), url or f"sqlite:///{data.absolute() / 'service.sqlite'}"
 
 
 def parsed(url: str) -> URL:

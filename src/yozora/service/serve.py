@@ -25,7 +25,9 @@ from yozora.service.registry import Models
 from yozora.service.settings import Settings
 from yozora.service.worker import TIDY, new_name, tidy, work
 
-PROCESSES = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+# Processes are forked from a server that has imported torch and done nothing with it: they begin at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+HEAVY = ["yozora.service.making", "yozora.service.worker"]
 SOON, LATEST = 0.5, 30.0  # seconds until a process that died is begun again: at first, and at most
 STEADY = 10.0  # seconds after which a process counts as having begun well
 CLOSING = 5  # seconds that open connections have when the interface ends
@@ -43,7 +45,7 @@ def serve(settings: Settings, say: Callable[[str, str | None], None]) -> None:
     Models(settings.models)
     database = Database(settings.database)
     database.upgrade()
-    keys.pepper(database.folder)
+    keys.pepper(settings.data)
     with listen(settings.host, settings.port) as listener:
         with database.write() as tx:
             password = accounts.bootstrap(tx, at=ids.now())
@@ -147,6 +149,7 @@ class Keeper:
         """Keep everything running until SIGTERM or SIGINT, then let it end in good order."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop.set())
+        PROCESSES.set_forkserver_preload(HEAVY)
         try:
             while not self.stop.is_set():
                 for place in self.places:

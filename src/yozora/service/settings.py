@@ -16,7 +16,7 @@ class Settings:
     """
 
     data: Path
-    db: str = ""  # empty: SQLite in ``data``
+    db: str = ""  # the address of the database; empty: SQLite in ``data``
     models: tuple[str, ...] = ("nano",)
     host: str = "127.0.0.1"
     port: int = 8000

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, shown, videos
+from yozora.service.api import document, errors, health, shown, videos
 from yozora.service.api.observed import Observed, figures
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
@@ -35,6 +35,8 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
             *document.served(ROUTES),
             Route("/openapi.json", openapi),
             Route("/metrics", figures),
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
         ],
         middleware=[Middleware(Named), Middleware(Observed)],
         exception_handlers=dict.fromkeys(
