@@ -28,9 +28,9 @@ FACTS = "backup.json"
 TABLES, FILES = "tables", "data"
 ROWS = 500  # written to a database at once
 PASSING = (
-    "service.db",
-    "service.db-wal",
-    "service.db-shm",
+    "service.sqlite",
+    "service.sqlite-wal",
+    "service.sqlite-shm",
 )  # of the data folder: the tables hold it
 Say = Callable[[str, int], None]  # what was done, and how many of it
 
