@@ -47,7 +47,7 @@ def tapped(path: Path) -> None:
 
 def tapped_and_cut(path: Path) -> None:
     """The pass with all taps that also gives the clips' pictures."""
-    for _ in Survey().follow(video.watch(path, fps=RATE, canvas=CLIPS)):
+    for _ in Survey().follow(video.watch(path, [video.Canvas(*CLIPS, RATE)])):
         pass
 
 

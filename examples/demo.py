@@ -68,6 +68,11 @@ class Demo:
         m = self.model
         return ("--size", f"{m.width}x{m.height}", "--frames", m.frames, "--fps", m.fps)
 
+    @property
+    def canvas(self) -> str:
+        """The model's own size and rate, as footage is cut for it."""
+        return f"{self.model.width}x{self.model.height}@{self.model.fps:g}"
+
     def step(self, title: str, work: Callable[[Demo, Section], None]) -> None:
         """Do one step and give it a section of the page; what goes wrong is a sentence there."""
         print(f"\n=== {title} ===", flush=True)
@@ -120,7 +125,7 @@ def gather(demo: Demo, section: Section) -> None:
     footage = demo.footage or fetched(demo)
     if footage is not None:
         try:
-            demo.run("ingest", footage, "--corpus", corpus, *demo.shape[:2], "--fps", demo.model.fps,
+            demo.run("ingest", footage, "--corpus", corpus, "--rendition", demo.canvas,
                      "--seconds", demo.model.frames / demo.model.fps, "--stride", 1)  # fmt: skip
         except click.ClickException as error:
             demo.note(error.format_message())

@@ -112,6 +112,7 @@ def encode_planes(
     matrix: int = 2,
     colour_range: int = 0,
     codec: str = "libx264",
+    degrees: int = 0,
 ) -> Path:
     """Three frames of given Y, Cb, Cr planes, tagged as asked (2 and 0: untagged)."""
     height, width = planes[0].shape
@@ -120,6 +121,8 @@ def encode_planes(
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.colorspace = matrix
         stream.codec_context.color_range = colour_range
+        if degrees:
+            stream.set_display_rotation(degrees)
         for pts in range(3):
             frame = av.VideoFrame(width, height, pixels)
             for plane, data in zip(frame.planes, planes, strict=True):

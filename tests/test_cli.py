@@ -73,7 +73,7 @@ WRONG_CALLS = [
     "world render --out o --clips 1 --size 112",
     "world render --out o --clips 1 --size 0x64",
     "ingest --corpus c --licence MIT",
-    "ingest . --corpus c --size big",
+    "ingest . --corpus c --rendition big",
     "ingest missing.mp4 --corpus c --licence MIT",
     "train model nano --out o",
     "train model nano --corpus c --out o --set nonsense",

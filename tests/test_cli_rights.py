@@ -39,7 +39,7 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def take(*options: object) -> Result:
-    cut = ("--size", "32x32", "--seconds", 1.125, "--split", "train")
+    cut = ("--rendition", "32x32@8", "--seconds", 1.125, "--split", "train")
     return run("ingest", "harbour.mp4", "--corpus", "c", *cut, *options)
 
 

@@ -20,7 +20,7 @@ from yozora.models.vae import Codec, CodecConfig
 from yozora.recipes import sieve_recipe
 from yozora.revoke import revoke
 from yozora.rights.intake import admit_named
-from yozora.video import Clip, write
+from yozora.video import Canvas, Clip, write
 from yozora.world.dataset import LICENCE, SOURCE, make
 
 FILM = Shape(5, 32, 48, 8.0)
@@ -48,7 +48,7 @@ def corpus(tmp_path: Path) -> Corpus:
     """World clips, a film of Ann's and one of Bob's, all encoded, and a run that took them in."""
     corpus = Corpus.create(tmp_path / "corpus")
     admit_named(corpus.ledger, corpus.policy, SOURCE, LICENCE)
-    corpus.add(make(i, size=(48, 32), frames=5) for i in range(3))
+    corpus.add(make(i, renditions=[Canvas(48, 32, 8)], frames=5) for i in range(3))
     for seed, (name, holder, words) in enumerate([
         ("ann.mp4", ANN, "a tram crosses an old bridge in the rain"),
         ("bob.mp4", BOB, "a heron waits at the edge of a pond"),
@@ -56,7 +56,8 @@ def corpus(tmp_path: Path) -> Corpus:
         path = film(tmp_path / name, seed)
         path.with_suffix(".txt").write_text(words, encoding="utf-8")
         ingest_into(
-            corpus, [path], licence="CC-BY-4.0", holder=holder, size=(48, 32), seconds=5 / 8, split="train"
+            corpus, [path], licence="CC-BY-4.0", holder=holder, renditions=[Canvas(48, 32, 8)],
+            seconds=5 / 8, split="train",
         )  # fmt: skip
     buckets(corpus, codec(), "codec", [FILM], "train")
     cache = TextCache(text_folder(corpus, "toy"))
@@ -127,12 +128,18 @@ def test_a_file_taken_back_cannot_come_again(corpus: Corpus, tmp_path: Path) -> 
     rows = len(corpus.rows())
     revoke(corpus, sources=[file_hash(tmp_path / "bob.mp4")], reason="takedown")
     report = ingest_into(
-        corpus, [tmp_path / "bob.mp4"], licence="CC-BY-4.0", size=(48, 32), seconds=5 / 8
+        corpus,
+        [tmp_path / "bob.mp4"],
+        licence="CC-BY-4.0",
+        renditions=[Canvas(48, 32, 8)],
+        seconds=5 / 8,
     )
     assert "taken back" in report.refused[0][1]
     other = tmp_path / "copy.mp4"  # the same pictures in another file
     other.write_bytes((tmp_path / "bob.mp4").read_bytes() + b"\0\0\0\x08free")
-    report = ingest_into(corpus, [other], licence="CC-BY-4.0", size=(48, 32), seconds=5 / 8)
+    report = ingest_into(
+        corpus, [other], licence="CC-BY-4.0", renditions=[Canvas(48, 32, 8)], seconds=5 / 8
+    )
     assert len(corpus.rows()) == rows - 3
     assert (report.added, report.duplicates) == (0, 0)
     assert {drop["source"] for drop in corpus.drops()} == {str(other), str(tmp_path / "bob.mp4")}
@@ -222,7 +229,7 @@ def test_clips_that_look_alike_do_not_stand_in_each_others_way(tmp_path: Path) -
             [path],
             licence="CC0-1.0",
             holder=f"Holder {number}",
-            size=(48, 32),
+            renditions=[Canvas(48, 32, 8)],
             sieve=everything_passes,
         )
     assert len(revoke(corpus, holders=["holder 0"]).clips) == 1
@@ -238,10 +245,22 @@ def test_words_that_others_say_too_or_that_are_short(tmp_path: Path, words: str)
     for seed, (holder, said) in enumerate([(ANN, words), (BOB, words), (BOB, f"{words} and more")]):
         path = film(tmp_path / f"{seed}.mp4", seed)
         path.with_suffix(".txt").write_text(said, encoding="utf-8")
-        ingest_into(corpus, [path], licence="CC0-1.0", holder=holder, size=(48, 32), split="train")
+        ingest_into(
+            corpus,
+            [path],
+            licence="CC0-1.0",
+            holder=holder,
+            renditions=[Canvas(48, 32, 8)],
+            split="train",
+        )
     (tmp_path / "1.txt").write_text("said anew", encoding="utf-8")
     ingest_into(
-        corpus, [tmp_path / "1.mp4"], licence="CC0-1.0", holder=BOB, size=(48, 32), split="train"
+        corpus,
+        [tmp_path / "1.mp4"],
+        licence="CC0-1.0",
+        holder=BOB,
+        renditions=[Canvas(48, 32, 8)],
+        split="train",
     )
     cache = TextCache(text_folder(corpus, "toy"))
     cache.fill([words, *(c for r in corpus.rows() for c in r.captions)], states, lambda *_: None)

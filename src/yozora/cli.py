@@ -22,6 +22,8 @@ from yozora.cli_service import keys, orgs, prices, usage
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
+    CANVAS,
+    CANVASES,
     COUNT,
     EXISTING,
     FILE,
@@ -167,10 +169,38 @@ def open_corpus(directory: Path) -> Corpus:
 @click.option("--source", default="", metavar="URL", help="Where the footage comes from.")
 @click.option("--consent", type=FILE, help="The holder's signed word, for files that it covers.")
 @click.option("--split", type=SPLIT, help="Put all files into this split, not by their content.")
-@click.option("--size", default="112x64", callback=SIZE, show_default=True, metavar="WxH")
-@click.option("--fps", type=POSITIVE, default=8.0, show_default=True)
-@click.option("--seconds", type=POSITIVE, default=2.125, show_default=True, help="Of a clip.")
-@click.option("--stride", type=POSITIVE, help="Seconds from a clip's start to the next one's.")
+@click.option(
+    "--rendition",
+    "renditions",
+    multiple=True,
+    default=["112x64@8"],
+    show_default="112x64@8",
+    callback=CANVASES,
+    metavar="WxH@FPS",
+    help="Cut clips for training of this size and rate; repeatable.",
+)
+@click.option(
+    "--seconds", type=POSITIVE, default=2.125, show_default=True, help="Of a clip for training."
+)
+@click.option("--stride", type=POSITIVE, help="Seconds from such a clip's start to the next one's.")
+@click.option(
+    "--canvas",
+    callback=CANVAS,
+    metavar="WxH@FPS",
+    help="Also keep each shot whole, such as 1920x1080@30.",
+)
+@click.option(
+    "--max-seconds",
+    type=POSITIVE,
+    default=60.0,
+    show_default=True,
+    help="Shots are cut that are longer.",
+)
+@click.option(
+    "--aspect-buckets",
+    is_flag=True,
+    help="Take, for each canvas, the one of its area nearest to the film's aspect: 16:9, 4:3, 1:1, 3:4 or 9:16.",
+)
 @click.option(
     "--sieve",
     default="usual",
@@ -221,8 +251,9 @@ def ingest(
     a sidecar (NAME.txt, NAME.json or NAME.srt), the file's own tags or its name. What cannot be used
     is refused with its reason and the rest is taken in; the exit status is 1 when anything was refused.
 
-    Each file is decoded once: its cuts are found, its clips never cross one, and those that do not pass
-    the sieve (nothing moves, black, blurred, the same as another file's) are left out with their reason.
+    Each file is decoded once: its cuts are found, its clips never cross one, are resized and
+    padded to each canvas, and those that do not pass the sieve (nothing moves, black, blurred, the same as
+    another file's) are left out with their reason.
 
     Footage that is taken in again, cut as before, is not stored twice: its clips take on the captions,
     rights and split that hold now.
@@ -330,7 +361,12 @@ def show_corpus(
         return
     for row in rows:
         shape = f"{row.frames} frames {row.width}x{row.height} at {row.fps:g} fps"
-        click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {shape}")
+        role = (
+            f"{row.role} of {row.master[:12]}, "
+            if row.role == "rendition"
+            else f"{row.role}, " * bool(row.role)
+        )
+        click.echo(f"{row.path}\n  {row.split}, {row.source}, {row.licence}, {role}{shape}")
         for caption in row.captions:
             click.echo(f"  {caption}")
 
@@ -379,7 +415,7 @@ def search_corpus(
         print_json({"clips": [{"fit": one.fit, **clip_facts(one.row)} for one in found]})
         return
     for one in found:
-        click.echo(f"{one.fit:4.0%}  {one.row.id[:12]}  {one.row.source}")
+        click.echo(f"{one.fit:4.0%}  {one.row.id[:12]}  {one.row.source}  {one.row.role}".rstrip())
         for caption in one.row.captions[:1]:
             click.echo(f"      {caption}")
     if not found:
@@ -462,7 +498,7 @@ def clip_facts(row: Row) -> dict[str, Any]:
     """A row for machines: its columns, with the labels as JSON."""
     facts = dataclasses.asdict(row)
     del facts["labels_json"]
-    return {**facts, "seconds": row.seconds, "labels": row.labels}
+    return {**facts, "role": row.role, "seconds": row.seconds, "labels": row.labels}
 
 
 @main.group()

@@ -108,7 +108,7 @@ def caption_footage(
     from yozora.corpus.catalogue import Corpus
 
     corpus = Corpus.open(directory)
-    rows = chosen(corpus.rows(), where)
+    rows = chosen(corpus.rows(masters=False), where)
     with captioner(kind, key_env=key_env, **options) as describe:
         plan = planned(rows, describe, replace=replace)
         if dry_run:

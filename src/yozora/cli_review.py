@@ -65,7 +65,7 @@ def draw_sample(
     from yozora.review.sample import draw
 
     corpus = Corpus.open(directory)
-    sample = draw(corpus.rows(kind=kind), clips, by=by, seed=seed)
+    sample = draw(corpus.rows(kind=kind, masters=False), clips, by=by, seed=seed)
     made = Review.create(corpus.path, name, sample)
     if as_json:
         print_json({"sample": name, "file": str(made.path), **sample.to_json()})

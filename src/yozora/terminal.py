@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from yozora.errors import YozoraError
+
+if TYPE_CHECKING:
+    from yozora.video.canvas import Canvas
 
 T = TypeVar("T")
 
@@ -45,10 +48,10 @@ class Commands(click.Group):
 # --- what options look like ------------------------------------------------------------------
 
 
-def parsed(parse: Callable[[str], T], form: str) -> Callable[[Any, Any, str | None], T | None]:
+def parsed(parse: Callable[[Any], T], form: str) -> Callable[[Any, Any, Any], T | None]:
     """A click callback that reads an option with ``parse`` and explains the ``form`` when it fails."""
 
-    def callback(_ctx: click.Context, _option: click.Parameter, value: str | None) -> T | None:
+    def callback(_ctx: click.Context, _option: click.Parameter, value: Any) -> T | None:
         try:
             return None if value is None else parse(value)
         except ValueError as error:
@@ -63,6 +66,21 @@ def parse_size(text: str) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise ValueError(text)
     return width, height
+
+
+def parse_canvas(text: str) -> Canvas:
+    """'112x64@8' -> the canvas."""
+    from yozora.video.canvas import Canvas
+
+    try:
+        return Canvas.parse(text)
+    except YozoraError as error:
+        raise ValueError(text) from error
+
+
+def parse_canvases(texts: Iterable[str]) -> list[Canvas]:
+    """('112x64@8', '224x128@8') -> the canvases."""
+    return [parse_canvas(text) for text in texts]
 
 
 def parse_span(text: str) -> tuple[float, float]:
@@ -106,6 +124,8 @@ SEED = click.IntRange(0, 2**32 - 1)
 COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
 SIZE = parsed(parse_size, "a size such as 112x64")
+CANVAS = parsed(parse_canvas, "a canvas such as 1920x1080@30")
+CANVASES = parsed(parse_canvases, "canvases such as 112x64@8")
 SUFFIXES = (".mp4", ".webm", ".gif")
 # What the world and sampling know, said here again so that help need not import them; the tests compare.
 KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")

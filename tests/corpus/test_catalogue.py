@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from yozora.corpus.catalogue import Added, Corpus
 from yozora.corpus.lock import locked
-from yozora.corpus.schema import clip_hash
+from yozora.corpus.recording import clip_hash
 from yozora.errors import YozoraError
 from yozora.video import Clip, Record
 
@@ -371,7 +371,8 @@ def test_files_that_nobody_entered_are_forgotten_unless_others_add(tmp_path: Pat
     corpus = Corpus.create(tmp_path / "c")
     corpus.add(items(1))
     (kept,) = corpus.rows()
-    stored = [corpus.store(clip, record) for clip, record in items(1, 2, 3)]
+    with corpus.recorder() as recorder:
+        stored = [recorder.store_clip(clip, record) for clip, record in items(1, 2, 3)]
     with locked(corpus.path, alone=False):
         corpus.forget(stored)
         assert all((corpus.path / row.path).exists() for row in stored)

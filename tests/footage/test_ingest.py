@@ -12,10 +12,10 @@ import pytest
 
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
-from yozora.footage.cut import Cut, Format, cuts
+from yozora.footage.cut import Cut, cuts
 from yozora.footage.ingest import Report, ingest_into, split_of
 from yozora.recipes import sieve_recipe
-from yozora.video import Clip, write
+from yozora.video import Canvas, Clip, write
 
 
 def film(path: Path, frames: int = 40, *, width: int = 64, height: int = 48, seed: int = 0) -> Path:
@@ -76,7 +76,7 @@ def test_a_film_becomes_windows_on_the_canvas(corpus: Corpus, tmp_path: Path) ->
 
 def test_seconds_stride_rate_and_size_are_kept(corpus: Corpus, tmp_path: Path) -> None:
     film(tmp_path / "f.mp4", 40)
-    take(corpus, tmp_path / "f.mp4", size=(64, 48), fps=4, seconds=2.25, stride=1)
+    take(corpus, tmp_path / "f.mp4", renditions=[Canvas(64, 48, 4)], seconds=2.25, stride=1)
     rows = corpus.rows()
     assert {(row.frames, row.width, row.height, row.fps) for row in rows} == {(9, 64, 48, 4)}
     assert [row.labels["start"] for row in rows] == [0, 1, 2, 2.75]
@@ -191,12 +191,14 @@ def test_without_a_licence_nothing_is_taken(corpus: Corpus, tmp_path: Path) -> N
     [
         {"licence": "my own"},
         {"split": "test"},
-        {"fps": 0},
+        {"renditions": []},
+        {"canvas": Canvas(64, 64, 0)},
+        {"max_seconds": 0},
         {"seconds": -1},
         {"stride": 0},
-        {"size": (0, 64)},
-        {"seconds": 60, "fps": 60, "size": (1920, 1080)},
-        {"fps": float("nan")},
+        {"renditions": [Canvas(0, 64, 8)]},
+        {"seconds": 60, "renditions": [Canvas(1920, 1080, 60)]},
+        {"renditions": [Canvas(64, 64, float("nan"))]},
     ],
 )
 def test_settings_that_are_wrong_for_all_stop_at_once(
@@ -292,9 +294,9 @@ def test_a_file_that_was_taken_in_is_not_read_again_until_something_changes(
 ) -> None:
     read: list[str] = []
 
-    def counted(path: Path, format: Format) -> Iterator[Cut]:
+    def counted(path: Path, *arguments: Any) -> Iterator[Cut]:
         read.append(path.name)
-        return cuts(path, format)
+        return cuts(path, *arguments)
 
     monkeypatch.setattr("yozora.footage.work.cuts", counted)
     film(tmp_path / "in" / "a.mp4")
@@ -379,10 +381,10 @@ def test_what_was_left_out_of_a_file_is_noted_before_it_is_finished(
     frozen(folder / "a.mp4")
     film(folder / "b.mp4")
 
-    def interrupted(path: Path, format: Format) -> Iterator[Cut]:
+    def interrupted(path: Path, *arguments: Any) -> Iterator[Cut]:
         if path.name == "b.mp4":
             raise KeyboardInterrupt
-        return cuts(path, format)
+        return cuts(path, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr("yozora.footage.work.cuts", interrupted)
@@ -398,10 +400,10 @@ def test_whatever_a_film_brings_down_the_rest_goes_on(
     for seed in range(3):
         film(tmp_path / "films" / f"{seed}.mp4", 17, seed=seed)
 
-    def failing(path: Path, format: Format) -> Iterator[Cut]:
+    def failing(path: Path, *arguments: Any) -> Iterator[Cut]:
         if path.name == "1.mp4":
             raise MemoryError("too large")
-        return cuts(path, format)
+        return cuts(path, *arguments)
 
     monkeypatch.setattr("yozora.footage.work.cuts", failing)
     report = take(corpus, tmp_path / "films")

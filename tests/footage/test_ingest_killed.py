@@ -16,7 +16,7 @@ from tests.footage.test_survey import film
 
 from yozora.corpus.catalogue import Corpus
 from yozora.footage.ingest import Report, ingest_into
-from yozora.video import Clip, write
+from yozora.video import Canvas, Clip, write
 
 KILLS = 20
 RUN = """
@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 def take(corpus: str | Path, films: str | Path, workers: int, engine: str = "local") -> Report:
     return ingest_into(
-        Corpus.open(corpus), [films], licence="CC-BY-4.0", size=(64, 36), seconds=9 / 8,
+        Corpus.open(corpus), [films], licence="CC-BY-4.0", renditions=[Canvas(64, 36, 8)], seconds=9 / 8,
         stride=0.5, engine=engine, workers=workers, split="train",
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from tests.footage.taps.films import dissolve, levels, shot
 from yozora.errors import YozoraError
 from yozora.footage.survey import Survey
 from yozora.footage.taps.likeness import distance
-from yozora.video import Clip, View, stream, watch, write
+from yozora.video import Canvas, Clip, View, stream, watch, write
 
 
 def film(path: Path, width: int = 256, bar: int = 0) -> Path:
@@ -32,8 +32,8 @@ def test_one_pass_gives_shots_measures_and_the_pictures_of_stream(tmp_path: Path
     path, survey = film(tmp_path / "film.mp4", bar=20), Survey()
     shots: dict[int | None, list[np.ndarray]] = {}
     pictures = []
-    for number, group in groupby(survey.follow(watch(path, fps=8, canvas=(48, 32))), itemgetter(0)):
-        shown = [seen.view.picture for seen in group for _ in range(seen.view.shown)]
+    for number, group in groupby(survey.follow(watch(path, [Canvas(48, 32, 8)])), itemgetter(0)):
+        shown = [p.pixels for seen in group for p in seen.view.pictures for _ in range(p.shown)]
         shots[number] = shown  # type: ignore[assignment]
         pictures += shown
     assert (np.stack(pictures) == np.stack(list(stream(path, fps=8, size=(48, 32))))).all()
@@ -69,7 +69,7 @@ def views(seconds: float, fps: float = 20) -> Iterator[View]:
     picture = levels(shot(1, 1))[0]
     for number in range(int(seconds * fps)):
         dark = 20 <= number / fps < 60
-        yield View(number / fps, picture * (0 if dark else 1), None, None, 0)
+        yield View(number / fps, picture * (0 if dark else 1), None)
 
 
 def test_no_more_than_some_seconds_are_held_even_in_a_long_darkness() -> None:

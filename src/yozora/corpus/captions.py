@@ -79,7 +79,11 @@ def recaptioned(row: Row, made: Made) -> Row:
 
 
 def keeping(row: Row, old: Row) -> Row:
-    """A row that comes again, with the caption that was made of the old one if it comes with the same words as that."""
+    """A row that comes again, with the caption that was made of the old one if it comes with the same words as that.
+
+    The file stays, and so does what wrote it.
+    """
+    row = replace(row, encoder=old.encoder)
     words = row.captions, str(row.labels.get("caption", ""))
     if not made_of(old) or made_of(row) or words != own_words(old):
         return row

@@ -1,6 +1,6 @@
 """A corpus on disk: clips as files named by their content, a Lance catalogue, and what was dropped.
 
-    DIR/clips/ab/ab….mp4     visually lossless H.264, named by the SHA-256 of the frames it was made from
+    DIR/clips/ab/ab….mp4     visually lossless, H.264 as a rule, named by the SHA-256 of the frames it was made from
     DIR/catalogue.lance      one row a clip (schema.py); a commit adds its rows whole or not at all
     DIR/drops.jsonl          what was refused, a line each, with the reason
     DIR/finished.jsonl       files that were taken in to their end, a line each, so that nobody reads them again
@@ -23,7 +23,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -39,14 +39,13 @@ from yozora.artifact import building, scratch, write_atomic
 from yozora.corpus import notes
 from yozora.corpus.captions import keeping
 from yozora.corpus.lock import locked, writing
+from yozora.corpus.recording import Recorder, clip_hash
 from yozora.corpus.schema import (
     SCHEMA,
     SPLITS,
     Row,
     check_record,
-    clip_hash,
     from_table,
-    make_row,
     same_source,
     source_digest,
     start_of,
@@ -120,9 +119,16 @@ class Corpus:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def rows(self, split: str | None = None, kind: str | None = None) -> list[Row]:
-        """The catalogue's rows in the order they were added or changed; `kind` is "world" or "footage"."""
-        return from_table(self._dataset().to_table(filter=condition(split, kind)))
+    def rows(
+        self, split: str | None = None, kind: str | None = None, *, masters: bool = True
+    ) -> list[Row]:
+        """The catalogue's rows in the order they were added or changed; `kind` is "world" or "footage".
+
+        Without ``masters``, only what is to be looked at clip by clip: see `Row.role`.
+        """
+        wanted = [condition(split, kind), None if masters else "master != id"]
+        found = " AND ".join(one for one in wanted if one)
+        return from_table(self._dataset().to_table(filter=found or None))
 
     def batches(self, columns: list[str], kind: str | None = None) -> Iterator[Any]:
         """Some columns of all rows, as Arrow record batches: for what has to look at every row."""
@@ -152,9 +158,11 @@ class Corpus:
         rows = from_table(self._dataset().to_table(filter=f"id IN ({wanted})"))
         return {row.id: row for row in rows}
 
-    def read(self, row: Row, *, fps: float | None = None) -> Clip:
-        """A row's clip, at another frame rate on request. Raises YozoraError when its file is gone."""
-        return video.read(self.file(row), fps=fps)
+    def read(
+        self, row: Row, *, fps: float | None = None, size: tuple[int, int] | None = None
+    ) -> Clip:
+        """A row's clip, at another frame rate or size on request. Raises YozoraError when its file is gone."""
+        return video.read(self.file(row), fps=fps, size=size)
 
     def file(self, row: Row) -> Path:
         """Where a row's clip lies. Raises YozoraError when its file is gone."""
@@ -284,17 +292,14 @@ class Corpus:
         Raises YozoraError when a record has no licence, or a file cannot be written.
         """
         self._require_present()
-        with scratch(self.path, "incoming") as folder:
-            return self.enter(self._stored(items, folder, workers), progress=progress)
+        with self.recorder() as recorder:
+            return self.enter(self._stored(items, recorder, workers), progress=progress)
 
-    def store(self, clip: Clip, record: Record) -> Row:
-        """A clip's row, once its file is in place; `enter` makes it known. Any process may store.
-
-        Raises YozoraError when the record has no licence, or the file cannot be written.
-        """
-        check_record(record)
+    @contextmanager
+    def recorder(self) -> Iterator[Recorder]:
+        """What puts clips in their place and makes their rows; `enter` makes them known. Any process may record."""
         with scratch(self.path, "incoming") as folder:
-            return self._store(clip, record, clip_hash(clip), folder)
+            yield Recorder(self.path, folder)
 
     def enter(
         self,
@@ -439,7 +444,7 @@ class Corpus:
         return left + [f"{path} belongs to no row" for path in stored if path.name not in mine]
 
     def _stored(
-        self, items: Iterable[tuple[Clip, Record]], folder: Path, workers: int
+        self, items: Iterable[tuple[Clip, Record]], recorder: Recorder, workers: int
     ) -> Iterator[Row | None]:
         """The row of each item once its file is in place, in order; None for a clip that came before."""
         seen: set[str] = set()
@@ -452,7 +457,7 @@ class Corpus:
                     digest = clip_hash(clip)
                     again = digest in seen
                     seen.add(digest)
-                    job = None if again else pool.submit(self._store, clip, record, digest, folder)
+                    job = None if again else pool.submit(recorder.store_clip, clip, record)
                     running.append(job)
                     if len(running) > 2 * workers:
                         yield result(running.popleft())
@@ -462,17 +467,6 @@ class Corpus:
                 yield result(running.popleft())
         if failure is not None:
             raise failure
-
-    def _store(self, clip: Clip, record: Record, digest: str, folder: Path) -> Row:
-        """The clip's row; its file is encoded and moved to its place unless it is there."""
-        row = make_row(clip, record, digest)
-        place = self.path / row.path
-        if not place.exists():
-            part = folder / f"{digest}.mp4"
-            video.write(clip, part, quality="exact")
-            place.parent.mkdir(exist_ok=True)
-            part.replace(place)
-        return row
 
     def _require_present(self) -> None:
         """Raises YozoraError for a state of the past, which cannot be changed."""

@@ -20,7 +20,12 @@ from yozora.corpus.captions import agreements
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import SPLITS, Row
 from yozora.errors import YozoraError
-from yozora.video import contact_sheet, write_image
+from yozora.video import Clip, contact_sheet, write_image
+
+SHEET_SIDE, SHEET_FRAMES = (
+    320,
+    60,
+)  # pixels and frames of a clip that is shown on a contact sheet, at most
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Check:
-    """Counts over a corpus. splits, kinds, sources, licences and rights map a name to a number of clips.
+    """Counts over a corpus. splits, kinds, roles, sources, licences and rights map a name to a number of clips.
 
+    seconds: of all but masters, whose renditions show the same. roles: masters, renditions and other clips.
     rights: what training may do with them, as in `Ledger.standing`. captions: how they agree with what was measured.
     left_out: how many clips each threshold left out when they were taken in. drops: the sources that were refused.
     """
@@ -50,6 +56,7 @@ class Check:
     buckets: list[Bucket]
     splits: dict[str, int]
     kinds: dict[str, int]
+    roles: dict[str, int]
     sources: dict[str, int]
     licences: dict[str, int]
     rights: dict[str, int]
@@ -75,6 +82,7 @@ class Check:
         parts += [
             counts("split", self.splits),
             counts("kind", self.kinds),
+            *([counts("role", self.roles)] if "master" in self.roles else []),
             counts("source", self.sources),
             counts("licence", self.licences),
             counts("rights", self.rights),
@@ -113,10 +121,13 @@ def check(corpus: Corpus) -> Check:
     return Check(
         path=str(corpus.path),
         clips=len(table),
-        seconds=round(sum(part.seconds * part.clips for part in held), 3),
+        seconds=round(
+            sum(part.seconds * part.clips for part in held if part.role != "master"), 3
+        ),
         buckets=bucket_counts(held),
         splits={split: clips_of(held, split) for split in SPLITS},
         kinds=tally(table["kind"]),
+        roles=roles(held),
         sources=tally(pc.if_else(pc.equal(table["kind"], "world"), "world", table["source"])),
         licences=tally(table["licence"]),
         rights=rights,
@@ -130,7 +141,7 @@ def check(corpus: Corpus) -> Check:
 
 @dataclass(frozen=True)
 class Stock:
-    """Clips of one shape, rate and split; the seconds are those of one of them."""
+    """Clips of one shape, rate, split and role; the seconds are those of one of them."""
 
     frames: int
     height: int
@@ -138,6 +149,7 @@ class Stock:
     fps: float
     split: str
     clips: int
+    role: str = ""
 
     @property
     def seconds(self) -> float:
@@ -146,11 +158,22 @@ class Stock:
 
 
 def stock(corpus: Corpus) -> list[Stock]:
-    """All clips by shape, rate and split, in the order in which each first came."""
+    """All clips by shape, rate, split and role, in the order in which each first came."""
     columns = ["frames", "height", "width", "fps", "split"]
-    grouped = corpus.table(columns).group_by(columns, use_threads=False)
-    counted = grouped.aggregate([([], "count_all")]).select([*columns, "count_all"])
+    table = corpus.table([*columns, "master"])
+    whole = pc.if_else(pc.equal(table["master"], table["id"]), "master", "rendition")
+    role = pc.if_else(pc.equal(table["master"], ""), "", whole)  # as Row.role has it
+    grouped = table.append_column("role", role).group_by([*columns, "role"], use_threads=False)
+    counted = grouped.aggregate([([], "count_all")]).select([*columns, "count_all", "role"])
     return [Stock(*values) for values in zip(*(c.to_pylist() for c in counted), strict=True)]
+
+
+def roles(held: Iterable[Stock]) -> dict[str, int]:
+    """How many clips are masters, renditions, or neither."""
+    found = Counter[str]()
+    for part in held:
+        found[part.role or "by itself"] += part.clips
+    return dict(found.most_common())
 
 
 def tally(column: pa.ChunkedArray) -> dict[str, int]:
@@ -191,9 +214,9 @@ def problems(
     if not clips:
         refused = ": all there was is refused or left out (see why above)" if drops else ""
         said.append(f"The corpus is empty{refused or ': add clips with `yozora ingest`'}.")
-    elif not clips_of(held, "train"):
+    elif not (trained := [p for p in held if p.split == "train" and p.role != "master"]):
         said.append("No clip is in the split 'train', so training has 0 batches.")
-    elif all(part.frames == 1 for part in held if part.split == "train"):
+    elif all(part.frames == 1 for part in trained):
         said.append("All training clips are stills, so video training has 0 batches.")
     if clips and not clips_of(held, "validation"):
         said.append("No clip is in the split 'validation', so a run has no validation loss.")
@@ -228,6 +251,14 @@ def sheet(corpus: Corpus, rows: Sequence[Row], path: str | Path, *, columns: int
 
 def picture(corpus: Corpus, rows: Sequence[Row], *, columns: int = 2) -> NDArray[np.uint8]:
     """A contact sheet of these rows' clips, with their captions: [H, W, 3]."""
-    clips = [corpus.read(row) for row in rows]
+    clips = [small(corpus, row) for row in rows]
     captions = [row.captions[0] if row.captions else row.source for row in rows]
     return contact_sheet(clips, captions, columns=columns)
+
+
+def small(corpus: Corpus, row: Row) -> Clip:
+    """A row's clip, or so much of it that a strip of frames can be drawn: a master is too large to be read whole."""
+    scale = min(1.0, SHEET_SIDE / max(row.width, row.height))
+    size = max(1, round(row.width * scale)), max(1, round(row.height * scale))
+    fps = min(row.fps, SHEET_FRAMES / row.seconds) if row.frames > SHEET_FRAMES else None
+    return corpus.read(row, fps=fps, size=size if scale < 1 else None)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from yozora.errors import YozoraError
 from yozora.rights.intake import named_source
 from yozora.rights.record import SHA256
-from yozora.video import Clip, Record
+from yozora.video import Canvas, Record
 
 SPLITS = ("train", "validation", "heldout")
 
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()),  # clip_hash of the frames
+        ("id", pa.string()),  # ClipHash of the frames
         ("path", pa.string()),  # of the file, inside the corpus
         ("captions", pa.list_(pa.string())),
         ("split", pa.string()),
@@ -34,6 +32,11 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("fps", pa.float64()),
+        (
+            "master",
+            pa.string(),
+        ),  # the id of the clip that this one is a rendition of; its own, or "" for none
+        ("encoder", pa.string()),  # what wrote the file, by FFmpeg's name
         ("labels", pa.large_string()),  # JSON
     ]
 )
@@ -56,6 +59,8 @@ class Row:
     height: int
     width: int
     fps: float
+    master: str
+    encoder: str
     labels_json: str
 
     @cached_property
@@ -68,6 +73,16 @@ class Row:
     def seconds(self) -> float:
         """Playing time."""
         return self.frames / self.fps
+
+    @property
+    def role(self) -> str:
+        """What it is to others: "master" is a stretch of film kept whole, "rendition" a clip made of one in the same
+        pass for training, whether or not its master was kept; "" is neither."""
+        return "" if not self.master else "master" if self.master == self.id else "rendition"
+
+    def of_master(self, clip: str) -> Row:
+        """The row as a rendition of the clip with this id; its own makes it a master."""
+        return replace(self, master=clip)
 
     @property
     def record(self) -> Record:
@@ -93,19 +108,8 @@ def check_record(record: Record) -> None:
         )
 
 
-def clip_hash(clip: Clip) -> str:
-    """SHA-256, in hex, of a clip's shape, rate and frames.
-
-    Frames, not the encoded file: encoders give other bytes on another day (version, threads), and a clip that is
-    there already need not be encoded to be known.
-    """
-    digest = hashlib.sha256(repr((clip.frames.shape, float(clip.fps))).encode())
-    digest.update(np.ascontiguousarray(clip.frames).data)
-    return digest.hexdigest()
-
-
-def make_row(clip: Clip, record: Record, digest: str) -> Row:
-    """The row of a clip whose clip_hash is `digest`."""
+def make_row(canvas: Canvas, frames: int, record: Record, digest: str, encoder: str) -> Row:
+    """The row of a clip of so many frames whose hash is `digest`. Raises YozoraError for labels that are no JSON."""
     try:
         labels = json.dumps(dict(record.labels), allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -120,10 +124,12 @@ def make_row(clip: Clip, record: Record, digest: str) -> Row:
         licence=record.licence,
         holder=record.holder,
         url=record.url,
-        frames=len(clip),
-        height=clip.height,
-        width=clip.width,
-        fps=float(clip.fps),
+        frames=frames,
+        height=canvas.height,
+        width=canvas.width,
+        fps=float(canvas.fps),
+        master="",
+        encoder=encoder,
         labels_json=labels,
     )
 

@@ -33,7 +33,7 @@ def held_out(corpus: str | Path | None, count: int, seed: int) -> dict[str, list
     }
     if corpus is not None:
         opened = Corpus.open(corpus)
-        rows = opened.rows(split="heldout", kind="footage")
+        rows = opened.rows(split="heldout", kind="footage", masters=False)
         if rows:
             step = -(-len(rows) // FOOTAGE_CLIPS)
             clips["footage"] = [_footage(opened, row) for row in rows[::step]]
@@ -48,7 +48,7 @@ def training(corpus: str | Path | None) -> Iterator[Frames]:
     footage all is the world.
     """
     opened = None if corpus is None else Corpus.open(corpus)
-    rows = opened.rows(split="train") if opened else []
+    rows = opened.rows(split="train", masters=False) if opened else []
     long = [row for row in rows if row.seconds * FPS >= FRAMES - 0.5]
     world = [row for row in long if row.kind == "world"]
     real = [row for row in long if row.kind != "world"]

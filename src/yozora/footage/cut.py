@@ -1,73 +1,163 @@
-"""A film into clips within its shots, each with its measures, in one decoding pass."""
+"""A film into clips within its shots, each with its measures, in one decoding pass.
+
+A shot is cut into stretches of at most a minute. A stretch gives its master, the whole of it on the large canvas, and
+its renditions, the windows on small ones that models are trained on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from yozora.errors import YozoraError
 from yozora.footage.survey import Measures, Seen, Survey, Totals
-from yozora.footage.windows import windows
-from yozora.video import View, watch
+from yozora.footage.windows import Windows, clip_length
+from yozora.video import Canvas, View, watch
 from yozora.video.clip import Frames
+
+NANO = Canvas(112, 64, 8.0)
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a film is cut. size: (width, height) of the canvas in pixels. frames: of a clip, at ``fps``. stride: frames
-    from one clip's start to the next one's."""
+    """How a film is cut.
 
-    size: tuple[int, int] = (112, 64)
-    fps: float = 8.0
-    frames: int = 17
-    stride: int = 17
+    renditions: canvases of windows of `seconds` (rounded to 1 + 4n frames) that begin `stride` apart. canvas: of the
+    masters; None keeps none. max_seconds: of a stretch. aspect_buckets: each canvas gives way to the one of its area
+    that is nearest to the film's aspect.
+    """
+
+    renditions: tuple[Canvas, ...] = (NANO,)
+    seconds: float = 17 / 8
+    stride: float = 17 / 8
+    canvas: Canvas | None = None
+    max_seconds: float = 60.0
+    aspect_buckets: bool = False
+
+    @property
+    def canvases(self) -> tuple[Canvas, ...]:
+        """All of them, the masters' first."""
+        return (*([self.canvas] if self.canvas else []), *self.renditions)
+
+    def length(self, canvas: Canvas) -> int:
+        """Frames of a window."""
+        return clip_length(self.seconds * canvas.fps)
+
+    def step(self, canvas: Canvas) -> int:
+        """Frames from one window's start to the next one's."""
+        same = self.stride == self.seconds
+        return self.length(canvas) if same else max(1, round(self.stride * canvas.fps))
+
+    def of(self, source: tuple[float, float]) -> Format:
+        """How a film of this aspect is cut."""
+        if not self.aspect_buckets:
+            return self
+        renditions = tuple(canvas.nearest(source) for canvas in self.renditions)
+        return replace(
+            self, renditions=renditions, canvas=self.canvas and self.canvas.nearest(source)
+        )
+
+
+class Sink(Protocol):
+    """What takes a master's pictures as they come."""
+
+    def write(self, picture: Frames) -> None:
+        """Take the next one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A clip's frames, uint8 [T, H, W, 3], the first one's number in the film at the clip's rate, the shot it is of,
-    and what was measured of it at the film's own rate."""
+    """A clip of so many frames, the first one's number in the film at the canvas' rate, the shot it is of, and what was
+    measured of it at the film's own rate. Its pictures, as the canvas lays them out; or the sink that has taken them,
+    for a master, which comes after its renditions."""
 
+    canvas: Canvas
     first: int
-    frames: Frames
+    count: int
     shot: int
     measures: Measures
+    pictures: list[Frames]
+    sink: Sink | None = None
+
+    @property
+    def start(self) -> float:
+        """Seconds."""
+        return self.first / self.canvas.fps
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+        return self.count / self.canvas.fps
 
 
 class Frame(NamedTuple):
-    """A frame of the film at the clips' rate. before, after: the taps' sums at the frame before, and at this one."""
+    """A film's frame on one of the canvases. part: its shot and which stretch of that. before, after: the taps' sums at
+    the canvas' frame before, and at this one."""
 
+    place: int
     number: int
-    shot: int | None
-    picture: Frames | None
+    part: tuple[int | None, int]
+    picture: Frames
     before: Totals | None
     after: Totals | None
 
 
-def cuts(path: Path, format: Format) -> Iterator[Cut]:
-    """The windows of a film within its shots; what lies between shots is left out.
+def cuts(path: Path, format: Format, begin: Callable[[Canvas], Sink]) -> Iterator[Cut]:
+    """The clips of a film within its shots; what lies between shots is left out. ``begin`` opens a master.
 
+    No more is held than a window for each rendition, and what waits for its shot to be certain.
     Raises YozoraError where the film cannot be read on, after everything that was good before.
     """
     errors: list[YozoraError] = []
-    views = until_error(watch(path, fps=format.fps, canvas=format.size), errors)
-    for shot, frames in groupby(shown(Survey().follow(views)), attrgetter("shot")):
-        if shot is None:
-            continue
-        for _, window in windows(frames, format.frames, format.stride):
-            pictures = np.stack([frame.picture for frame in window if frame.picture is not None])
-            before, after = window[0].before, window[-1].after
-            assert before is not None
-            assert after is not None
-            yield Cut(window[0].number, pictures, shot, after.since(before))
+    views = until_error(watch(path, format.canvases), errors)
+    frames = shown(Survey().follow(views), format)
+    for (shot, _), stretch in groupby(frames, attrgetter("part")):
+        if shot is not None:
+            yield from stretch_cuts(shot, stretch, format, begin)
     if errors:
         raise errors[0]
+
+
+def stretch_cuts(
+    shot: int, frames: Iterable[Frame], format: Format, begin: Callable[[Canvas], Sink]
+) -> Iterator[Cut]:
+    """The clips of one stretch of a shot, its master last."""
+    canvases = format.canvases
+    windows = [Windows[Frame](format.length(canvas), format.step(canvas)) for canvas in canvases]
+    first: Frame | None = None
+    for frame in frames:
+        if frame.place or not format.canvas:
+            if window := windows[frame.place].push(frame):
+                yield windowed(window, canvases[frame.place], shot)
+            continue
+        if first is None:
+            first, sink = frame, begin(format.canvas)
+        sink.write(frame.picture)
+        last = frame
+    for place in range(1 if format.canvas else 0, len(canvases)):
+        if window := windows[place].rest():
+            yield windowed(window, canvases[place], shot)
+    if first is not None:
+        count = last.number - first.number + 1
+        yield Cut(canvases[0], first.number, count, shot, measured(first, last), [], sink)
+
+
+def windowed(window: list[Frame], canvas: Canvas, shot: int) -> Cut:
+    """The clip of a window."""
+    first, last = window[0], window[-1]
+    pictures = [frame.picture for frame in window]
+    return Cut(canvas, first.number, len(window), shot, measured(first, last), pictures)
+
+
+def measured(first: Frame, last: Frame) -> Measures:
+    """What was measured from one frame of a shot to another."""
+    assert first.before is not None
+    assert last.after is not None
+    return last.after.since(first.before)
 
 
 def until_error(views: Iterable[View], errors: list[YozoraError]) -> Iterator[View]:
@@ -78,12 +168,30 @@ def until_error(views: Iterable[View], errors: list[YozoraError]) -> Iterator[Vi
         errors.append(error)
 
 
-def shown(views: Iterable[Seen]) -> Iterator[Frame]:
-    """The frames of a film at the rate it was watched at. Views between two of them are measured with the later one."""
-    number, shot, before = 0, None, None
+def shown(views: Iterable[Seen], format: Format) -> Iterator[Frame]:
+    """The frames of a film on each canvas, in order of time. Views between two of them are measured with the later one.
+
+    Stretches are counted in frames of the first canvas, so that no master is longer than it may be.
+    """
+    rates = [canvas.fps for canvas in format.canvases]
+    longest = max(1, int(format.max_seconds * rates[0] + 1e-6))
+    numbers, before = [0] * len(rates), list[Totals | None]()
+    part: tuple[int | None, int] = (None, 0)
+    began = 0  # the frame of the first canvas that the stretch began with
     for seen in views:
-        if seen.shot != shot or before is None:
-            shot, before = seen.shot, seen.before
-        for _ in range(seen.view.shown):
-            yield Frame(number, seen.shot, seen.view.picture, before, seen.after)
-            number, before = number + 1, seen.after
+        if seen.shot != part[0] or not before:
+            part, began, before = (seen.shot, 0), numbers[0], [seen.before] * len(rates)
+        times = [picture.shown for picture in seen.view.pictures]
+        due = [
+            ((numbers[place] + k) / rate, place)
+            for place, rate in enumerate(rates)
+            for k in range(times[place])
+        ]
+        for time, place in sorted(due):
+            if time * rates[0] - began > longest - 1e-6:
+                part, began = (part[0], part[1] + 1), numbers[0]
+            picture = seen.view.pictures[place].pixels
+            assert picture is not None
+            yield Frame(place, numbers[place], part, picture, before[place], seen.after)
+            numbers[place] += 1
+            before[place] = seen.after

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.sieve import Sieve
 from yozora.footage.store import Store
 from yozora.footage.taking import Taking
-from yozora.footage.windows import clip_length
 from yozora.footage.work import Job, Taken, readable, sentence, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
@@ -30,7 +29,7 @@ from yozora.rights.ledger import Ledger
 from yozora.rights.licence import check_licence
 from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
-from yozora.video import MAX_CLIP_BYTES
+from yozora.video import MAX_CLIP_BYTES, Canvas
 
 SPLITS = ("train", "validation", "heldout")
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
@@ -85,10 +84,12 @@ def ingest_into(
     url: str = "",
     split: str | None = None,
     consent: Consent | None = None,
-    size: tuple[int, int] = Format.size,
-    fps: float = 8.0,
-    seconds: float = 17 / 8,
+    renditions: Sequence[Canvas] = Format.renditions,
+    seconds: float = Format.seconds,
     stride: float | None = None,
+    canvas: Canvas | None = None,
+    max_seconds: float = Format.max_seconds,
+    aspect_buckets: bool = False,
     sieve: Sieve | None = None,
     engine: str = "local",
     workers: int = 1,
@@ -98,7 +99,7 @@ def ingest_into(
 
     licence, holder and url hold for files whose sidecar does not state its own. Before a file is decoded, what it and
     its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
-    files that it covers. Clips never cross a cut; seconds and stride (default: as seconds) are rounded to frames. What
+    files that it covers. How films are cut is said in `Format`; stride is as seconds unless given. What
     the sieve does not let pass is left out. A file that cannot be used is refused with a sentence, and never stops the
     rest; what was good of it stays. Both are noted in the corpus. engine: "local", or "ray" for a cluster that shares
     the disk. workers: processes that read files side by side; the same comes of any number and engine, and with more
@@ -106,8 +107,18 @@ def ingest_into(
     Raises YozoraError for settings that are wrong for every file.
     """
     settings = replace(
-        make_settings(licence, holder, url, split, size, fps, seconds, stride),
+        make_settings(licence, holder, url, split),
         consent=consent,
+        format=checked(
+            Format(
+                tuple(dict.fromkeys(renditions)),
+                seconds,
+                seconds if stride is None else stride,
+                canvas,
+                max_seconds,
+                aspect_buckets,
+            )
+        ),
         sieve=sieve or Sieve(),
     )
     found = find(paths)
@@ -125,7 +136,7 @@ def ingest_into(
                 taking.refuse(shown(path), sentence(shown(path), error))
 
     def read(pending: Iterable[Job]) -> Iterator[tuple[Job, Taken | None]]:
-        return ENGINES[engine](partial(take, corpus.store), pending, workers)
+        return ENGINES[engine](partial(take, corpus.recorder), pending, workers)
 
     added = corpus.enter(taking.rows(jobs(), read), committed=taking.note)
     taking.close(added.revoked)
@@ -141,38 +152,36 @@ def ingest_into(
     )
 
 
-def make_settings(
-    licence: str | None,
-    holder: str,
-    url: str,
-    split: str | None,
-    size: tuple[int, int],
-    fps: float,
-    seconds: float,
-    stride: float | None,
-) -> Settings:
-    """Settings in frames, checked once for all files."""
+def make_settings(licence: str | None, holder: str, url: str, split: str | None) -> Settings:
+    """What holds for all files, checked once."""
     if split is not None and split not in SPLITS:
         raise YozoraError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
-    step = seconds if stride is None else stride
-    if not (0 < fps <= 1000 and 0 < seconds < 3600 and 0 < step < 86400 and min(size) >= 1):
-        raise YozoraError(
-            f"Clips of {size[0]}x{size[1]} pixels, {seconds:g} s every {step:g} s at {fps:g} fps cannot be cut: "
-            "size, seconds, stride and fps are above 0, a clip is shorter than an hour."
-        )
-    frames = clip_length(seconds * fps)
-    if frames * size[0] * size[1] * 3 > MAX_CLIP_BYTES:
-        raise YozoraError(
-            f"A clip of {frames} frames of {size[0]}x{size[1]} is above {MAX_CLIP_BYTES >> 20} MiB: "
-            "choose fewer seconds, a lower rate or a smaller canvas."
-        )
     return Settings(
-        licence=check_licence(licence) if licence else "",
-        holder=holder,
-        url=url,
-        split=split or "",
-        format=Format(size, fps, frames, frames if stride is None else max(1, round(stride * fps))),
+        licence=check_licence(licence) if licence else "", holder=holder, url=url, split=split or ""
     )
+
+
+def checked(format: Format) -> Format:
+    """The format, if films can be cut so. Raises YozoraError if not."""
+    if not format.renditions:
+        raise YozoraError("There is nothing to train on without a rendition: name one canvas.")
+    if not (
+        0 < format.seconds < 3600 and 0 < format.stride < 86400 and 0 < format.max_seconds < 86400
+    ):
+        raise YozoraError(
+            f"Clips of {format.seconds:g} s every {format.stride:g} s, of stretches of {format.max_seconds:g} s, "
+            "cannot be cut: all are above 0, and a clip is shorter than an hour."
+        )
+    for canvas in format.canvases:
+        Canvas.parse(str(canvas))
+    held = sum(format.length(canvas) * canvas.picture_bytes for canvas in format.renditions)
+    if held > MAX_CLIP_BYTES:
+        raise YozoraError(
+            f"Windows of {format.seconds:g} s of {', '.join(map(str, format.renditions))} are above "
+            f"{MAX_CLIP_BYTES >> 20} MiB: choose fewer seconds, a lower rate or a smaller canvas; a master's length "
+            "(--canvas) does not count."
+        )
+    return format
 
 
 def admitted(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from yozora.rights.ledger import Ledger
 from yozora.rights.policy import Policy
-from yozora.video import Clip, Record
+from yozora.video import Canvas, Record
+from yozora.video.clip import Frames
 
 Drop = Mapping[str, Any]
 
@@ -28,6 +30,35 @@ class Stored(Protocol):
     def labels(self) -> Mapping[str, Any]:
         """Its record's labels."""
 
+    def of_master(self, clip: str) -> Stored:
+        """The row as a rendition of the clip with this id; its own makes it a master, none neither."""
+
+
+class Recording(Protocol):
+    """A clip under way, of which only what an encoder needs is in memory."""
+
+    def write(self, picture: Frames) -> None:
+        """Take the next picture, as the canvas lays it out."""
+
+    def close(self) -> str:
+        """No more pictures come; the clip's id."""
+
+    def keep(self, record: Record) -> Stored:
+        """Put the closed clip in its place; its row."""
+
+    def drop(self) -> None:
+        """Take the closed clip away."""
+
+
+class Recorder(Protocol):
+    """What puts clips in their place, in any process."""
+
+    def begin(self, canvas: Canvas) -> Recording:
+        """A clip whose pictures are to come."""
+
+    def store(self, pictures: Iterable[Frames], canvas: Canvas, record: Record) -> Stored:
+        """The row of a clip whose pictures are all there, once it is in its place."""
+
 
 class Store(Protocol):
     """What ingest needs of a corpus."""
@@ -40,8 +71,8 @@ class Store(Protocol):
     def policy(self) -> Policy:
         """What decides on them."""
 
-    def store(self, clip: Clip, record: Record) -> Any:
-        """Put a clip in its place, from any process; returns its row."""
+    def recorder(self) -> AbstractContextManager[Recorder]:
+        """What puts clips in their place and makes their rows."""
 
     def enter(self, rows: Iterable[Any], *, committed: Callable[[], None]) -> Any:
         """Make stored clips known; returns an object with the numbers `added`, `duplicates` and `updated`, and what

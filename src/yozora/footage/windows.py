@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Frame = TypeVar("Frame")
 
@@ -16,21 +15,31 @@ def clip_length(frames: float) -> int:
     return 1 + STEP * max(0, round((frames - 1) / STEP))
 
 
-def windows(frames: Iterable[Frame], length: int, stride: int) -> Iterator[tuple[int, list[Frame]]]:
-    """Windows of `length` frames that start `stride` frames apart, each with its first frame's number.
+class Windows(Generic[Frame]):
+    """Windows of `length` frames that start `stride` frames apart, out of frames that are pushed one by one.
 
     The last window is moved back to end with the last frame, so that with stride <= length every frame is in a
     window. A stream shorter than `length` gives its first 1 + 4n frames.
     """
-    held: deque[Frame] = deque(maxlen=length)
-    count = due = covered = 0  # frames seen; where the next window starts; where the last one ended
-    for frame in frames:
-        held.append(frame)
-        count += 1
-        if count == due + length:
-            yield due, list(held)
-            covered, due = count, due + stride
-    if 0 < count < length:
-        yield 0, list(held)[: 1 + (count - 1) // STEP * STEP]
-    elif count > max(due, covered):
-        yield count - length, list(held)
+
+    def __init__(self, length: int, stride: int) -> None:
+        self._length, self._stride = length, stride
+        self._held: deque[Frame] = deque(maxlen=length)
+        self._count = self._due = self._covered = (
+            0  # frames seen; where the next window starts; where the last ended
+        )
+
+    def push(self, frame: Frame) -> list[Frame] | None:
+        """Take the next frame; the window that it completes, if it does."""
+        self._held.append(frame)
+        self._count += 1
+        if self._count != self._due + self._length:
+            return None
+        self._covered, self._due = self._count, self._due + self._stride
+        return list(self._held)
+
+    def rest(self) -> list[Frame] | None:
+        """The last window, when no frame comes after; None where another one holds the last frame."""
+        if 0 < self._count < self._length:
+            return list(self._held)[: 1 + (self._count - 1) // STEP * STEP]
+        return list(self._held) if self._count > max(self._due, self._covered) else None

@@ -7,21 +7,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from yozora.errors import YozoraError
 from yozora.footage.caption import captions_of
-from yozora.footage.cut import Cut, Format, cuts
+from yozora.footage.cut import Cut, Format, Sink, cuts
 from yozora.footage.sidecar import Sidecar
 from yozora.footage.sieve import Sieve
-from yozora.video import Clip, Record, probe
-from yozora.video.geometry import content_rect
+from yozora.footage.store import Recorder, Recording, Stored
+from yozora.video import Canvas, Record, probe
+from yozora.video.clip import Frames
 
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
-VERSION = 1  # to be raised when the same film gives other clips or measures
-AHEAD = 2  # clips that are being encoded while the film is read on
+VERSION = 2  # to be raised when the same film gives other clips or measures
+AHEAD = 4  # clips or pictures of a master that wait to be encoded while the film is read on
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -69,24 +73,104 @@ class Taken:
     errors: list[str] = field(default_factory=list)
 
 
-def take(store: Callable[[Clip, Record], Any], job: Job) -> Taken:
-    """Cuts, measures and sieves a film in one pass; ``store`` puts each clip in its place and returns its row."""
+def take(recorder: Callable[[], AbstractContextManager[Recorder]], job: Job) -> Taken:
+    """Cuts, measures and sieves a film in one pass; what ``recorder`` gives puts each clip in its place."""
     taken = Taken()
-    storing: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(1) as encoder:
+    with recorder() as recording, Behind() as encoder:
+        shelf = Shelf(recording, encoder, job.format.canvas is not None)
         try:
-            for clip, record in kept(job, taken.left):
-                storing.append(encoder.submit(store, clip, record))
-                if len(storing) > AHEAD:
-                    taken.rows.append(storing.popleft().result())
+            for cut, record in judged(job, shelf.begin, taken.left):
+                shelf.put(cut, record)
         except Exception as error:  # whatever a damaged film brings down, the others are to go on
             taken.errors.append(sentence(job.source, error))
-        for stored in storing:
-            try:
-                taken.rows.append(stored.result())
-            except Exception as error:
-                taken.errors.append(sentence(job.source, error))
+        try:
+            shelf.close()
+        except Exception as error:
+            taken.errors.append(sentence(job.source, error))
+        taken.rows = shelf.rows
     return taken
+
+
+class Behind:
+    """Calls functions in order in a thread of its own, at most AHEAD calls behind."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._calls: deque[Future[Any]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def call(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """What the function will return. Raises what an earlier call raised."""
+        while len(self._calls) >= AHEAD:
+            self._calls.popleft().result()
+        future = self._thread.submit(function, *arguments)
+        self._calls.append(future)
+        return future
+
+
+class Master:
+    """A master's recording, written behind the reading."""
+
+    def __init__(self, recording: Recording, behind: Behind) -> None:
+        self.recording, self._behind = recording, behind
+
+    def write(self, picture: Frames) -> None:
+        """Take the next picture."""
+        self._behind.call(self.recording.write, picture)
+
+
+class Shelf:
+    """Puts the clips of a film in their place; a stretch's rows are made when its master, which comes last, is known.
+
+    rows: in the order in which they came, each master before its renditions.
+    """
+
+    def __init__(self, recorder: Recorder, behind: Behind, masters: bool) -> None:
+        self._recorder, self._behind, self._masters = recorder, behind, masters
+        self._renditions: list[Future[Stored]] = []
+        self.rows: list[Any] = []
+
+    def begin(self, canvas: Canvas) -> Master:
+        """A master whose pictures are to come."""
+        return Master(self._behind.call(self._recorder.begin, canvas).result(), self._behind)
+
+    def put(self, cut: Cut, record: Record | None) -> None:
+        """Keep a clip with its record, or, without one, drop it."""
+        if cut.sink is not None:
+            assert isinstance(cut.sink, Master)
+            recording = cut.sink.recording
+            master = self._behind.call(recording.close).result()
+            if record is not None:
+                self.rows.append(
+                    self._behind.call(recording.keep, record).result().of_master(master)
+                )
+            else:
+                self._behind.call(recording.drop)
+            self._end(master)
+        elif record is not None:
+            stored = self._behind.call(self._recorder.store, cut.pictures, cut.canvas, record)
+            self._renditions.append(stored)
+            if not self._masters and len(self._renditions) > AHEAD:
+                self.rows.append(self._renditions.pop(0).result())
+
+    def close(self) -> None:
+        """No clip comes any more. Raises what kept one from being stored, after the rows of the others."""
+        self._end("")
+
+    def _end(self, master: str) -> None:
+        errors = []
+        while self._renditions:
+            try:
+                self.rows.append(self._renditions.pop(0).result().of_master(master))
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
 
 def sentence(source: str, error: Exception) -> str:
@@ -98,30 +182,32 @@ def sentence(source: str, error: Exception) -> str:
     return f"{source} cannot be read: {type(error).__name__}: {readable(str(error))}."
 
 
-def kept(job: Job, left: list[Left]) -> Iterator[tuple[Clip, Record]]:
-    """The clips that pass the sieve, with their records; what does not is added to ``left``."""
+def judged(
+    job: Job, begin: Callable[[Canvas], Sink], left: list[Left]
+) -> Iterator[tuple[Cut, Record | None]]:
+    """The film's clips, with the records of those that pass the sieve; what does not is added to ``left``."""
     info = probe(job.path)
-    content = list(content_rect((info.width, info.height), job.format.size))
-    for cut in cuts(job.path, job.format):
-        clip = Clip(cut.frames, job.format.fps)
-        start = cut.first / clip.fps
-        missed = job.sieve.missed(cut.measures, clip.seconds if len(clip) > 1 else 0.0)
+    source = info.width, info.height
+    for cut in cuts(job.path, job.format.of(source), begin):
+        missed = job.sieve.missed(cut.measures, cut.seconds if cut.count > 1 else 0.0)
         if missed is not None:
-            left.append(Left(job.source, start, *missed))
+            left.append(Left(job.source, cut.start, *missed))
+            yield cut, None
             continue
-        captions, origin = captions_of(
-            job.path, job.sidecar, info.tags, start, start + clip.seconds
+        words, origin = captions_of(
+            job.path, job.sidecar, info.tags, cut.start, cut.start + cut.seconds
         )
+        content = {"content": list(cut.canvas.content(source)), "start": cut.start}
         yield (
-            clip,
+            cut,
             Record(
-                captions=tuple(readable(text) for text in captions),
+                captions=tuple(readable(text) for text in words),
                 source=job.source,
                 licence=job.licence,
                 holder=job.holder,
                 url=job.url,
                 split=job.split,
-                labels={"content": content, "start": start, "caption": origin, **facts(job, cut)},
+                labels={**content, "caption": origin, **facts(job, cut)},
             ),
         )
 

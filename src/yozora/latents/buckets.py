@@ -59,12 +59,21 @@ class Sized(Protocol):
     def seconds(self) -> float:
         """Playing time."""
 
+    @property
+    def role(self) -> str:
+        """What it is to others (see `Row.role`)."""
+
 
 Clip = TypeVar("Clip", bound=Sized)
 
 
 def bucket_of(row: Sized, shapes: Sequence[Shape]) -> Shape | str:
-    """The longest shape that ``row`` fills and is near to in aspect (of several, the nearest); or why there is none."""
+    """The longest shape that ``row`` fills and is near to in aspect (of several, the nearest); or why there is none.
+
+    A master is not trained on: its renditions are.
+    """
+    if row.role == "master":
+        return "a master, whose renditions are there to be trained on"
     still = row.frames == 1
     same_kind = [s for s in shapes if (s.frames == 1) == still]
     if not same_kind:

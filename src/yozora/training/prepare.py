@@ -43,7 +43,9 @@ def prepare(
     Raises YozoraError when no clip fits the recipe's shapes, and, before anything is encoded, when the codec or the
     text encoder makes vectors of another width than the recipe takes, or a clip is not allowed to be trained on.
     """
-    rows = [*corpus.rows(split="train"), *corpus.rows(split="validation")]
+    rows = [
+        row for split in ("train", "validation") for row in corpus.rows(split=split, masters=False)
+    ]
     clips = tuple(row.id for row in rows)
     rights = corpus.cleared(clips)
     captions = ["", *(caption for row in rows for caption in row.captions)]

@@ -85,7 +85,11 @@ class FrameSource:
     def __init__(self, corpus: Corpus, recipe: CodecRecipe, split: str) -> None:
         self.corpus, self.recipe, self.split = corpus, recipe, split
         wanted = recipe.frames - 0.5  # half a frame is a matter of rounding
-        rows = [row for row in corpus.rows(split=split) if row.seconds * recipe.fps >= wanted]
+        rows = [
+            row
+            for row in corpus.rows(split=split, masters=False)
+            if row.seconds * recipe.fps >= wanted
+        ]
         self.world = [row for row in rows if row.kind == "world"]
         self.real = [row for row in rows if row.kind != "world"]
         if not rows:
@@ -239,7 +243,7 @@ def train(
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
-    clips = [row.id for row in corpus.rows(split="train")]
+    clips = [row.id for row in corpus.rows(split="train", masters=False)]
     rights = corpus.cleared(clips)
     corpus.consumed("run", out, clips)
     facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)

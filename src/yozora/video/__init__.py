@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from yozora.video.canvas import Canvas
 from yozora.video.clip import Clip, Info, Record
 from yozora.video.geometry import fit
 from yozora.video.reading import MAX_CLIP_BYTES, MAX_PIXELS, probe, read, read_image, stream
 from yozora.video.sheet import contact_sheet
-from yozora.video.watching import Sample, View, watch
+from yozora.video.watching import Picture, Sample, View, watch
 from yozora.video.writing import Writer, write, write_image
 
 __all__ = [
     "MAX_CLIP_BYTES",
     "MAX_PIXELS",
+    "Canvas",
     "Clip",
     "Info",
+    "Picture",
     "Record",
     "Sample",
     "View",

@@ -24,6 +24,8 @@ MATRICES = {
     10: Colorspace.BT2020,
 }
 
+LUMA_BLACK, NO_COLOUR = 16, 128  # of 8-bit samples that leave room at both ends
+
 
 def matrix(tag: int, size: Size) -> Colorspace:
     """The YCbCr matrix of a frame.
@@ -57,6 +59,50 @@ class ToRGB:
         )
         image = np.asarray(scaled.to_ndarray(), np.uint8)
         return image if image.shape[2] == 3 else on_black(image)
+
+
+class ToYUV:
+    """Converts a stream's frames to BT.709 4:2:0, resizing on the way; colour stays as coarse as most films have it."""
+
+    def __init__(self) -> None:
+        self._scaler, self._to_rgb = VideoReformatter(), ToRGB()
+
+    def __call__(self, frame: av.VideoFrame, size: Size) -> list[Frames]:
+        """The frame at `size`, both sides even: its luma, uint8 [H, W], and both chroma planes [H / 2, W / 2]."""
+        kind = frame.format
+        if kind.has_palette or any(part.is_alpha for part in kind.components):
+            frame = av.VideoFrame.from_ndarray(self._to_rgb(frame, size), "rgb24")
+        rgb = frame.format.is_rgb
+        scaled = self._scaler.reformat(
+            frame,
+            *size,
+            "yuv420p",
+            src_colorspace=Colorspace.ITU709
+            if rgb
+            else matrix(frame.colorspace, (frame.width, frame.height)),
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=sample_range(frame),
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
+        )
+        return planes(scaled)
+
+
+def planes(frame: av.VideoFrame) -> list[Frames]:
+    """Luma [H, W] and both chroma planes [H / 2, W / 2] of a yuv420p frame."""
+    return [
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+            : plane.height, : plane.width
+        ]
+        for plane in frame.planes
+    ]
+
+
+def joined(parts: list[Frames]) -> Frames:
+    """The I420 picture [H * 3 / 2, W] of these planes."""
+    width = parts[0].shape[1]
+    return np.concatenate([part.reshape(-1) for part in parts]).reshape(-1, width)
 
 
 class ToLuma:

@@ -45,21 +45,23 @@ def check_size(size: Size) -> Size:
     return width, height
 
 
-def content_rect(source: tuple[float, float], size: Size) -> Rect:
-    """The largest centred rectangle of the source's aspect ratio inside a canvas of `size`."""
+def content_rect(source: tuple[float, float], size: Size, step: int = 1) -> Rect:
+    """The largest centred rectangle of the source's aspect ratio inside a canvas of `size`, its sides and its place
+    multiples of `step`, as the canvas' sides are.
+    """
     width, height = size
-    scale = min(width / source[0], height / source[1])
-    w = min(width, max(1, round(source[0] * scale)))
-    h = min(height, max(1, round(source[1] * scale)))
-    return (width - w) // 2, (height - h) // 2, w, h
+    scale = min(width / source[0], height / source[1]) / step
+    w = min(width, step * max(1, round(source[0] * scale)))
+    h = min(height, step * max(1, round(source[1] * scale)))
+    return (width - w) // (2 * step) * step, (height - h) // (2 * step) * step, w, h
 
 
-def pad(image: Frames, size: Size, rect: Rect) -> Frames:
-    """An image [h, w, 3] at its place on a black canvas [H, W, 3]."""
+def pad(image: Frames, size: Size, rect: Rect, black: int = 0) -> Frames:
+    """An image [h, w, 3] at its place on a black canvas [H, W, 3]; the same for a plane [h, w]."""
     x, y, w, h = rect
     if (w, h) == size:
         return image
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas = np.full((size[1], size[0], *image.shape[2:]), black, np.uint8)
     canvas[y : y + h, x : x + w] = image
     return canvas
 

@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 from yozora.errors import YozoraError
 from yozora.video.boxes import fragment_samples
 from yozora.video.clip import Clip, Frames, Info
-from yozora.video.colour import ToRGB
+from yozora.video.colour import LUMA_BLACK, NO_COLOUR, ToRGB, ToYUV, joined
 from yozora.video.geometry import (
     Orientation,
     Size,
@@ -263,16 +263,20 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 
 
 class Developer:
-    """Turns decoded frames into pictures of one size: colour, pixel aspect, rotation, padding."""
+    """Turns decoded frames into pictures of one size: colour, pixel aspect, rotation, padding.
 
-    def __init__(self, source: Source, size: Size | None) -> None:
+    exact: RGB, else I420, of an even size.
+    """
+
+    def __init__(self, source: Source, size: Size | None, *, exact: bool = True) -> None:
         self._source = source
         self._size = size
         self._to_rgb = ToRGB()
+        self._to_yuv = None if exact else ToYUV()
         self._orientation: Orientation | None = None
 
     def __call__(self, frame: av.VideoFrame) -> Frames:
-        """The frame as it is to be seen, uint8 [H, W, 3]."""
+        """The frame as it is to be seen, uint8 [H, W, 3]; I420 [H * 3 / 2, W] unless exact."""
         if self._orientation is None:
             # Of the first frame only: looking costs each frame a reference cycle, which keeps its
             # picture in memory until the garbage collector comes by.
@@ -282,9 +286,23 @@ class Developer:
         if self._size is None:
             # A stream may change its size later; its first frame decides.
             self._size = shown
+        if self._to_yuv is not None:
+            return self._yuv(self._to_yuv, frame, shown, self._size)
         rect = content_rect(shown, self._size)
         picture = self._to_rgb(frame, orientation.turned(rect[2:]))
         return pad(np.ascontiguousarray(orientation.apply(picture)), self._size, rect)
+
+    def _yuv(self, convert: ToYUV, frame: av.VideoFrame, shown: Size, size: Size) -> Frames:
+        """The same as I420 [H * 3 / 2, W]."""
+        assert self._orientation is not None
+        x, y, w, h = content_rect(shown, size, step=2)
+        parts = convert(frame, self._orientation.turned((w, h)))
+        upright = [self._orientation.apply(part) for part in parts]
+        if (w, h) == size:
+            return joined(upright)
+        half = (size[0] // 2, size[1] // 2), (x // 2, y // 2, w // 2, h // 2)
+        luma = pad(upright[0], size, (x, y, w, h), LUMA_BLACK)
+        return joined([luma, *(pad(part, *half, NO_COLOUR) for part in upright[1:])])
 
 
 def display_size(source: Source, frame: av.VideoFrame, orientation: Orientation) -> Size:

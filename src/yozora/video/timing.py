@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,20 +36,20 @@ def constant_rate(
     path: Path,
 ) -> Iterator[av.VideoFrame]:
     """The frame on display at start + k / fps, for k = 0 … until the last frame's end; see `instants`."""
-    shown = instants(frames, fps, source_fps, start, path)
-    return islice((held.frame for held, times in shown for _ in range(times)), count)
+    shown = instants(frames, [fps], source_fps, start, path)
+    return islice((held.frame for held, (times,) in shown for _ in range(times)), count)
 
 
 def instants(
-    frames: Iterator[Timed], fps: float, source_fps: float, start: float, path: Path
-) -> Iterator[tuple[Timed, int]]:
-    """Each frame with the number of instants start + k / fps, k = 0 …, at which it is on display; it may be 0.
+    frames: Iterator[Timed], rates: Sequence[float], source_fps: float, start: float, path: Path
+) -> Iterator[tuple[Timed, list[int]]]:
+    """Each frame with, for each rate, the number of instants start + k / rate, k = 0 …, at which it is on display; it
+    may be 0.
 
     A frame that comes LATE intervals late still counts as on time; the interval is the shortest of
     its own gap, the source's and the result's. Frames that go back in time are left out.
     """
-    step = 1 / fps
-    k = 0
+    clocks = [Clock(1 / rate, start) for rate in rates]
     shown: Timed | None = None
     for coming in frames:
         if shown is not None:
@@ -61,20 +61,28 @@ def instants(
                     f"{path} jumps from {shown.time:.1f} s to {coming.time:.1f} s: "
                     "its timestamps are broken; remux it or read the part before."
                 )
-            until = coming.time - LATE * min(gap, step, 1 / source_fps)
-            times = due(k, start, step, until)
-            yield shown, times
-            k += times
+            late = min(gap, 1 / source_fps)
+            yield (
+                shown,
+                [clock.due(coming.time - LATE * min(late, clock.step)) for clock in clocks],
+            )
         shown = coming
     if shown is None:
         return
     lasts = shown.duration if 0 < shown.duration <= MAX_GAP else 1 / source_fps
-    yield shown, due(k, start, step, shown.time + lasts - min(step, lasts) / 4)
+    end = shown.time + lasts
+    yield shown, [clock.due(end - min(clock.step, lasts) / 4) for clock in clocks]
 
 
-def due(k: int, start: float, step: float, until: float) -> int:
-    """How many of the instants start + k · step, start + (k + 1) · step … come before `until`."""
-    times = 0
-    while start + (k + times) * step < until:
-        times += 1
-    return times
+class Clock:
+    """Counts the instants start + k · step for k = 0, 1, 2 and so on."""
+
+    def __init__(self, step: float, start: float) -> None:
+        self.step, self._start, self._k = step, start, 0
+
+    def due(self, until: float) -> int:
+        """How many instants come before `until`, after those that were counted."""
+        before = self._k
+        while self._start + self._k * self.step < until:
+            self._k += 1
+        return self._k - before

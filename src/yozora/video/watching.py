@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from yozora.video.canvas import Canvas
 from yozora.video.clip import Frames
 from yozora.video.colour import ToLuma, ToRGB
 from yozora.video.geometry import Orientation, Size, check_size, display_matrix
@@ -42,55 +44,62 @@ class Sample:
     rgb: Frames
 
 
+class Picture(NamedTuple):
+    """A frame on a canvas, and how often a film at the canvas' rate shows it; None and 0 where it does not."""
+
+    pixels: Frames | None
+    shown: int
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """A decoded frame, small, upright and with square pixels.
 
     time: when it is shown, in seconds from the first frame. luma: uint8 [h, w], 0 black and 255 white, the longer side
-    64 pixels, areas averaged. sample: every half second. picture: the frame on the canvas that was asked for, and
-    shown how often a film at the rate that was asked for shows it; None and 0 where it does not.
+    64 pixels, areas averaged. sample: every half second. pictures: one for each canvas that was asked for.
     """
 
     time: float
     luma: Frames
     sample: Sample | None
-    picture: Frames | None
-    shown: int
+    pictures: tuple[Picture, ...] = ()
 
 
-def watch(
-    path: str | Path, *, fps: float | None = None, canvas: Size | None = None
-) -> Iterator[View]:
-    """Every frame of a file, decoded once, in order of display.
+def watch(path: str | Path, canvases: Sequence[Canvas] = ()) -> Iterator[View]:
+    """Every frame of a file, decoded once, in order of display, and its pictures on these canvases.
 
-    canvas: (width, height) of the pictures; none are made without it. fps: their rate; the file's average rate if
-    None. Repeating each view's picture `shown` times gives what `stream` gives at that rate and size. A still is one
-    view. One frame is held back, whatever the length.
+    Repeating each view's picture `shown` times gives what `stream` gives at that rate and size; where a canvas is not
+    exact, as I420. A still is one view. One frame is held back, whatever the length.
     Raises YozoraError when the file cannot be opened, no frame decodes, or its timestamps break off; damaged frames
     are left out, and what was decoded before an error has been handed out.
     """
-    check_window(fps, 0.0, None)
-    canvas = None if canvas is None else check_size(canvas)
+    for canvas in canvases:
+        check_window(canvas.fps, 0.0, None)
+        check_size(canvas.size)
     with opened(path) as source:
         source.video.codec_context.thread_count = THREADS
         measure = Measurer(source)
-        develop = Developer(source, canvas) if canvas else None
+        developers = [Developer(source, canvas.size, exact=canvas.exact) for canvas in canvases]
         empty = True
-        for timed, shown in shown_frames(source, fps):
+        for timed, times in shown_frames(source, [canvas.fps for canvas in canvases]):
             empty = False
             with converting(source):
                 luma, sample = measure(timed)
-                picture = develop(timed.frame) if develop and shown else None
-            yield View(timed.time, luma, sample, picture, shown if develop else 0)
+                pictures = tuple(
+                    Picture(develop(timed.frame) if shown else None, shown)
+                    for develop, shown in zip(developers, times, strict=True)
+                )
+            yield View(timed.time, luma, sample, pictures)
         if empty:
             raise undecodable(source)
 
 
-def shown_frames(source: Source, fps: float | None) -> Iterator[tuple[Timed, int]]:
-    """Each frame and how often it is shown at a constant rate; a still once."""
+def shown_frames(source: Source, rates: Sequence[float]) -> Iterator[tuple[Timed, list[int]]]:
+    """Each frame and how often it is shown at each constant rate; a still once."""
     if source.still:
-        return ((Timed(0.0, 0.0, frame), 1) for frame in islice(source.frames(), 1))
-    return instants(source.timed(0.0), fps or source.rate, source.rate, 0.0, source.path)
+        once = [1] * len(rates)
+        return ((Timed(0.0, 0.0, frame), once) for frame in islice(source.frames(), 1))
+    return instants(source.timed(0.0), rates, source.rate, 0.0, source.path)
 
 
 class Measurer:

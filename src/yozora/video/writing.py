@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import av
 import numpy as np
@@ -16,29 +16,10 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from yozora.errors import YozoraError
 from yozora.video.clip import Clip, Frames
+from yozora.video.encoders import CONTAINERS, ENCODERS, Quality, encoder_for
 from yozora.video.geometry import RESIZE, Size, check_size, threads
 
-Quality = Literal["standard", "exact"]
-
-# rc-lookahead: x264's 40 frames of foresight take 0.4 GB at 1080p, 20 take 0.2 for the same look.
-# Measured on world clips (112x64, 17 frames): RGB at crf 12 holds 54 dB where yuv444p at crf 10
-# holds 47, in half the time, because nothing is converted and no colour is rounded twice.
-ENCODERS: dict[tuple[str, str], tuple[str, str, dict[str, str]]] = {
-    (".mp4", "standard"): (
-        "libx264",
-        "yuv420p",
-        {"preset": "medium", "crf": "18", "rc-lookahead": "20"},
-    ),
-    (".mp4", "exact"): ("libx264rgb", "rgb24", {"preset": "veryfast", "crf": "12"}),
-    (".webm", "standard"): (
-        "libvpx-vp9",
-        "yuv420p",
-        {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
-    ),
-    (".gif", "standard"): ("gif", "pal8", {}),
-}
 STILLS = {".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg", ".webp": "libwebp"}
-CONTAINERS = {".mp4": "mp4", ".webm": "webm", ".gif": "gif"}
 BT709 = 1  # H.273's number, the same for matrix, primaries and transfer
 
 
@@ -62,9 +43,12 @@ class Writer:
     """Writes frames one by one; the file appears, complete, when the context ends without error.
 
     path: .mp4 (H.264, yuv420p, BT.709, moov in front), .webm (VP9) or .gif (a palette per
-    frame). quality="exact" (.mp4 only): H.264 in RGB, more than 50 dB, for corpora. 4:2:0 needs
-    even sizes: an odd width or height is padded by repeating the last column or row ("exact"
-    and GIF keep odd sizes). Raises YozoraError for a suffix, size, rate or frame it cannot take.
+    frame); another codec where this one's encoder does not work (encoders.py). quality (.mp4 only):
+    "exact" is H.264 in RGB, more than 50 dB, for corpora; "film" takes I420 frames and keeps more
+    of them than anyone sees, on one thread. 4:2:0 needs even sizes: an odd width or height is
+    padded by repeating the last column or row ("exact" and GIF keep odd sizes, "film" takes none).
+    encoder: FFmpeg's name of what writes it.
+    Raises YozoraError for a suffix, size, rate or frame it cannot take.
     """
 
     def __init__(
@@ -80,7 +64,14 @@ class Writer:
             raise YozoraError(f"A file's frame rate lies between 0.001 and 1000, not {fps}.")
         self.fps = Fraction(fps).limit_denominator(1001)
         self._suffix = suffix
-        self._codec, self._format, self._options = ENCODERS[suffix, quality]
+        self.encoder, self._format, self._options = encoder_for(suffix, quality)
+        self._i420 = quality == "film"
+        width, height = self.size
+        if self._i420 and (width % 2 or height % 2):
+            raise YozoraError(
+                f"{path} holds halves of its sides, so {width}x{height} has to be even."
+            )
+        self._shape = (height * 3 // 2, width) if self._i420 else (height, width, 3)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -98,7 +89,7 @@ class Writer:
         self._container = av.open(
             str(temporary), "w", format=CONTAINERS[self._suffix], container_options=options
         )
-        stream = self._container.add_stream(self._codec, self.fps, dict(self._options))
+        stream = self._container.add_stream(self.encoder, self.fps, dict(self._options))
         assert isinstance(stream, av.VideoStream)
         width, height = self.size
         even = self._format == "yuv420p"
@@ -106,7 +97,7 @@ class Writer:
         stream.height, stream.width = height + self._pad[0], width + self._pad[1]
         stream.pix_fmt = self._format
         context = stream.codec_context
-        context.thread_count = threads(width, height)
+        context.thread_count = 1 if self._i420 else threads(width, height)
         if even:
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = ColorRange.MPEG
@@ -115,23 +106,29 @@ class Writer:
         self._palette = Palette(self.size, self.fps) if self._format == "pal8" else None
 
     def write(self, frame: Frames) -> None:
-        """Append one frame, uint8 [H, W, 3]."""
-        if frame.dtype != np.uint8 or frame.shape != (self.size[1], self.size[0], 3):
+        """Append one frame, uint8 [H, W, 3]; for "film" I420, uint8 [H * 3 / 2, W]."""
+        if frame.dtype != np.uint8 or frame.shape != self._shape:
             raise YozoraError(
-                f"{self.path} takes uint8 frames of {[self.size[1], self.size[0], 3]}, "
-                f"not {frame.dtype} {list(frame.shape)}."
+                f"{self.path} takes uint8 frames of {list(self._shape)}, not {frame.dtype} {list(frame.shape)}."
             )
-        if any(self._pad):
-            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), "edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
-        if self._palette is not None:
-            picture = self._palette(picture)
-        elif self._format != "rgb24":
-            picture = self._to_yuv(picture)
+        picture = self._picture(frame)
         picture.pts = self._count
         picture.time_base = 1 / self.fps
         self._count += 1
         self._container.mux(self._stream.encode(picture))
+
+    def _picture(self, frame: Frames) -> av.VideoFrame:
+        """The frame as the encoder takes it."""
+        if self._i420:
+            return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "yuv420p")
+        if any(self._pad):
+            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), "edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
+        if self._palette is not None:
+            return self._palette(picture)
+        if self._format == "gbrp":
+            return picture.reformat(format="gbrp")
+        return picture if self._format == "rgb24" else self._to_yuv(picture)
 
     def _to_yuv(self, picture: av.VideoFrame) -> av.VideoFrame:
         return self._scaler.reformat(
