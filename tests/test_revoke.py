@@ -48,7 +48,7 @@ def corpus(tmp_path: Path) -> Corpus:
     """World clips, a film of Ann's and one of Bob's, all encoded, and a run that took them in."""
     corpus = Corpus.create(tmp_path / "corpus")
     admit_named(corpus.ledger, corpus.policy, SOURCE, LICENCE)
-    corpus.add(make(i, renditions=[Canvas(48, 32, 8)], frames=5) for i in range(3))
+    corpus.add(make(i, size=(48, 32), frames=5) for i in range(3))
     for seed, (name, holder, words) in enumerate([
         ("ann.mp4", ANN, "a tram crosses an old bridge in the rain"),
         ("bob.mp4", BOB, "a heron waits at the edge of a pond"),

@@ -32,12 +32,9 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("fps", pa.float64()),
-        (
-            "master",
-            pa.string(),
-        ),  # the id of the clip that this one is a rendition of; its own, or "" for none
-        ("encoder", pa.string()),  # what wrote the file, by FFmpeg's name
         ("labels", pa.large_string()),  # JSON
+        ("master", pa.string()),  # the clip it is a rendition of: see Row.role
+        ("encoder", pa.string()),  # what wrote the file, by FFmpeg's name
     ]
 )
 
@@ -59,9 +56,9 @@ class Row:
     height: int
     width: int
     fps: float
-    master: str
-    encoder: str
     labels_json: str
+    master: str = ""
+    encoder: str = ""
 
     @cached_property
     def labels(self) -> dict[str, Any]:
@@ -128,9 +125,8 @@ def make_row(canvas: Canvas, frames: int, record: Record, digest: str, encoder: 
         height=canvas.height,
         width=canvas.width,
         fps=float(canvas.fps),
-        master="",
-        encoder=encoder,
         labels_json=labels,
+        encoder=encoder,
     )
 
 
