@@ -31,7 +31,11 @@ SMALLER = [
     (r"--steps \d+", "--steps 2"),
     (r"--prompts \d+", "--prompts 2"),
     (r"\btrain (codec|model) \w+", r"train \1 debug"),
-    (r"\b(world render|ingest)\b", r"\1 --size 32x32"),  # what the debug recipes train on
+    (r"\b(world render)\b", r"\1 --size 32x32"),
+    (
+        r"\b(ingest)\b(?!.*--rendition)",
+        r"\1 --rendition 32x32@8",
+    ),  # what the debug recipes train on
 ]
 ELSEWHERE = [
     r"make \w+.*",  # .ci/run, and a fresh clone

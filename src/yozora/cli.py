@@ -22,8 +22,6 @@ from yozora.cli_service import keys, orgs, prices, usage
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
-    CANVAS,
-    CANVASES,
     COUNT,
     EXISTING,
     FILE,
@@ -55,7 +53,7 @@ if TYPE_CHECKING:
     from yozora.corpus.catalogue import Corpus
     from yozora.corpus.schema import Row
     from yozora.training.dit import ModelRecipe
-    from yozora.video import Clip, Record
+    from yozora.video import Canvas, Clip, Record
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -156,6 +154,21 @@ def open_corpus(directory: Path) -> Corpus:
     return Corpus.open(directory) if begun or of_past else Corpus.create(directory)
 
 
+def parse_canvas(text: str) -> Canvas:
+    """'112x64@8' -> the canvas."""
+    from yozora.video.canvas import Canvas
+
+    try:
+        return Canvas.parse(text)
+    except YozoraError as error:
+        raise ValueError(text) from error
+
+
+def parse_canvases(texts: Iterable[str]) -> list[Canvas]:
+    """('112x64@8', '224x128@8') -> the canvases."""
+    return [parse_canvas(text) for text in texts]
+
+
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=EXISTING, metavar="PATH...")
 @click.option("--corpus", type=FOLDER, required=True, help="Add the clips to this corpus.")
@@ -175,7 +188,7 @@ def open_corpus(directory: Path) -> Corpus:
     multiple=True,
     default=["112x64@8"],
     show_default="112x64@8",
-    callback=CANVASES,
+    callback=parsed(parse_canvases, "canvases such as 112x64@8"),
     metavar="WxH@FPS",
     help="Cut clips for training of this size and rate; repeatable.",
 )
@@ -185,7 +198,7 @@ def open_corpus(directory: Path) -> Corpus:
 @click.option("--stride", type=POSITIVE, help="Seconds from such a clip's start to the next one's.")
 @click.option(
     "--canvas",
-    callback=CANVAS,
+    callback=parsed(parse_canvas, "a canvas such as 1920x1080@30"),
     metavar="WxH@FPS",
     help="Also keep each shot whole, such as 1920x1080@30.",
 )

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from yozora.errors import YozoraError
-
-if TYPE_CHECKING:
-    from yozora.video.canvas import Canvas
 
 T = TypeVar("T")
 
@@ -68,21 +65,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def parse_canvas(text: str) -> Canvas:
-    """'112x64@8' -> the canvas."""
-    from yozora.video.canvas import Canvas
-
-    try:
-        return Canvas.parse(text)
-    except YozoraError as error:
-        raise ValueError(text) from error
-
-
-def parse_canvases(texts: Iterable[str]) -> list[Canvas]:
-    """('112x64@8', '224x128@8') -> the canvases."""
-    return [parse_canvas(text) for text in texts]
-
-
 def parse_span(text: str) -> tuple[float, float]:
     """'0.8:1.4' -> (0.8, 1.4), in seconds."""
     start, end = (float(part) for part in text.split(":"))
@@ -124,8 +106,6 @@ SEED = click.IntRange(0, 2**32 - 1)
 COUNT = click.IntRange(min=1)
 SPLIT = click.Choice(["train", "validation", "heldout"])
 SIZE = parsed(parse_size, "a size such as 112x64")
-CANVAS = parsed(parse_canvas, "a canvas such as 1920x1080@30")
-CANVASES = parsed(parse_canvases, "canvases such as 112x64@8")
 SUFFIXES = (".mp4", ".webm", ".gif")
 # What the world and sampling know, said here again so that help need not import them; the tests compare.
 KINDS = ("rest", "uniform", "fall", "throw", "bounce", "collision", "pendulum", "roll", "camera")

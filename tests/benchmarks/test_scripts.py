@@ -17,7 +17,11 @@ FIGURES = {  # a row or phrase each page has to hold
     "world": ["| whole clip with its record |", "| scene |"],
     "generate": ["| one |", "| 16 |", "Peak memory", "| import torch |", "| decode |"],
     "decode": ["| 1080p | full size |", "clips/s"],
-    "ingest": ["| 112x64 at 8 fps | yozora ingest |", "largest resident set"],
+    "ingest": [
+        "| 112x64@8 | yozora ingest |",
+        "| 640x360@25 | bare encode |",
+        "largest resident set",
+    ],
     "catalogue": ["| search by words |", "| tag |"],
     "taps": ["| 1080p | all taps |", "decode-x", "≤ 1.5: "],
 }

@@ -121,9 +121,7 @@ def check(corpus: Corpus) -> Check:
     return Check(
         path=str(corpus.path),
         clips=len(table),
-        seconds=round(
-            sum(part.seconds * part.clips for part in held if part.role != "master"), 3
-        ),
+        seconds=round(sum(part.seconds * part.clips for part in held if part.role != "master"), 3),
         buckets=bucket_counts(held),
         splits={split: clips_of(held, split) for split in SPLITS},
         kinds=tally(table["kind"]),
