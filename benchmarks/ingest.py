@@ -167,8 +167,8 @@ def measure(page: Report) -> None:
         if peer:
             page.say(
                 f"Against the peer, worst format: {least:.1f} times fewer, {verdict(least, FASTER, at_least=True)}. "
-                f"The peer cuts and converts, at crf {CRF}; ingest also reads rights, measures, sieves and enters what it "
-                "takes, at a higher quality. A bare encode takes ingest's pictures from memory with ingest's encoder."
+                f"The peer cuts and converts, at crf {CRF}; ingest also reads rights, measures, sieves and enters "
+                "what it takes, at a higher quality. A bare encode takes ingest's pictures from memory with ingest's encoder."
             )
         memory(page, Path(scratch))
 
