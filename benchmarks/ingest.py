@@ -168,7 +168,7 @@ def measure(page: Report) -> None:
             page.say(
                 f"Against the peer, worst format: {least:.1f} times fewer, {verdict(least, FASTER, at_least=True)}. "
                 f"The peer cuts and converts, at crf {CRF}; ingest also reads rights, measures, sieves and enters "
-                "what it takes, at a higher quality. A bare encode takes ingest's pictures from memory with ingest's encoder."
+                "what it takes, at a higher quality. A bare encode takes the same pictures from memory."
             )
         memory(page, Path(scratch))
 
