@@ -56,6 +56,18 @@ def test_a_clip_that_rounding_left_short_holds_its_last_frame() -> None:
     assert world
 
 
+def test_a_clip_of_another_aspect_is_padded_and_not_squashed() -> None:
+    class Tall(Toys):
+        def read(self, row: Any, *, fps: float) -> Any:
+            clip = super().read(row, fps=fps)
+            return replace(clip, frames=np.full((9, 32, 16, 3), 255, np.uint8))
+
+    shown = source(corpus=Tall(Path())).clip(replace(row("tall"), width=16))
+    assert (shown[..., 8:24] > 0.9).all()
+    assert (shown[..., :7] < -0.9).all()
+    assert (shown[..., 25:] < -0.9).all()
+
+
 def test_a_corpus_of_short_clips_gives_no_batches() -> None:
     short = Toys(Path("corpus"), (row("brief", frames=5), row("still", frames=1)))
     with pytest.raises(YozoraError, match=r"9 frames long at 8 fps.* 0 batches.*corpus check"):

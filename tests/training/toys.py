@@ -78,8 +78,9 @@ class Toys:
         *(row(name, split="validation") for name in ("cyan", "black")),
     )
 
-    def rows(self, split: str | None = None) -> list[Row]:
-        return [clip for clip in self.clips if split in (None, clip.split)]
+    def rows(self, split: str | None = None, *, masters: bool = True) -> list[Row]:
+        clips = [clip for clip in self.clips if split in (None, clip.split)]
+        return [clip for clip in clips if masters or clip.role != "master"]
 
     def read(self, row: Row, *, fps: float) -> Clip:
         rng = np.random.default_rng(int(hashlib.sha256(row.id.encode()).hexdigest()[:8], 16))

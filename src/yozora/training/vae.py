@@ -39,6 +39,7 @@ from yozora.training.state import (
     step_rng,
     torch_rng,
 )
+from yozora.video import fit
 
 Watch = Callable[[dict[str, Any]], None]
 PCA_STREAM, TRAIN_STREAM, STATISTICS_STREAM, NOISE_STREAM = 0, 1, 2, 3
@@ -124,6 +125,8 @@ class FrameSource:
         frames = self.corpus.read(row, fps=self.recipe.fps).frames[: self.recipe.frames]
         if missing := self.recipe.frames - len(frames):
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        if row.width * self.recipe.size[1] != row.height * self.recipe.size[0]:
+            frames, _ = fit(frames, self.recipe.size)  # another aspect is padded, not squashed
         if rng is None or row.kind == "world":
             return whole(frames, self.recipe.size)
         return augmented(frames, self.recipe.size, rng)
