@@ -41,15 +41,21 @@ class Queue:
         return self.owners[org]
 
     def ask(
-        self, org: str = "a", *, at: int | None = None, priority: int = 0, **params: Any
+        self,
+        org: str = "a",
+        *,
+        model: str = "nano",
+        seconds: str = "2",
+        priority: int = 0,
+        **params: Any,
     ) -> str:
         """Queue a video of an organisation; a millisecond passes."""
         who = self.owner(org)
         self.at += 1
         facts: Mapping[str, Any] = {"task": "create", "seed": 0, **params}
-        wish = Wish("nano", "a red ball", "2", "112x64", facts, priority=priority)
+        wish = Wish(model, "a red ball", seconds, "112x64", facts, priority=priority)
         with self.database.write() as tx:
-            return jobs.create(tx, identity=who, wish=wish, price=(PRICE, None), at=at or self.at)
+            return jobs.create(tx, identity=who, wish=wish, price=(PRICE, None), at=self.at)
 
     def claim(self, worker: str = "w", most: int = 1) -> list[Job]:
         """Jobs for a worker."""

@@ -28,8 +28,8 @@ from yozora.service.worker import TIDY, new_name, tidy, work
 # Processes are forked from a server that has imported torch and done nothing with it: they begin at once.
 PROCESSES = multiprocessing.get_context("forkserver")
 HEAVY = ["yozora.service.making", "yozora.service.worker"]
-SOON, LATEST = 0.5, 30.0  # seconds until a process that died is begun again: at first, and at most
-STEADY = 10.0  # seconds after which a process counts as having begun well
+SOON, LATEST = 0.2, 30.0  # seconds until a process that died is begun again: at first, and at most
+STEADY = 2.0  # seconds after which a process counts as having begun well
 CLOSING = 5  # seconds that open connections have when the interface ends
 log = logging.getLogger(__name__)
 
