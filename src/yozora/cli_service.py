@@ -491,23 +491,29 @@ def show_usage(database: Database, org: str, month: str | None, as_json: bool) -
 @MONTH
 @click.option("--csv", "form", flag_value="csv", help="A table by day, key and model.")
 @click.option("--events", "form", flag_value="events", help="Lines of JSON, as CloudEvents 1.0.")
+@click.option("--json", "form", flag_value="json", help="The table as JSON.")
 @with_database
 def export_usage(database: Database, org: str, month: str | None, form: str | None) -> None:
     """Print what an organisation was charged for in a month, for other programs."""
     if form is None:
-        raise click.UsageError("give --csv or --events")
+        raise click.UsageError("give --csv, --events or --json")
+    from dataclasses import asdict
+
     from yozora.service import accounts
     from yozora.service import usage as service
 
     since, until = service.span(this_month(month))
     with database.read() as tx:
         org_id = accounts.find_org(tx, org).id
-        if form == "csv":
-            table = service.lines(tx, org_id, since=since, until=until)
-            click.echo(service.to_csv(table), nl=False)
-        else:
+        if form == "events":
             for event in service.events(tx, org_id, since=since, until=until):
                 click.echo(event)
+            return
+        table = service.lines(tx, org_id, since=since, until=until)
+    if form == "csv":
+        click.echo(service.to_csv(table), nl=False)
+    else:
+        print_json({"lines": [asdict(line) for line in table]})
 
 
 @usage.command("refund")

@@ -130,6 +130,8 @@ def settle(tx: Connection, *, video_id: str, amount: int, at: int) -> bool:
     Raises:
         YozoraError: there is no hold, or it is smaller than the amount; nothing was written.
     """
+    if not 0 <= amount <= MOST:
+        raise YozoraError(f"{amount} micro-units cannot be taken for {video_id}: give 0 to {MOST}.")
     return close(tx, video_id, "settled", amount, at)
 
 
@@ -207,7 +209,7 @@ def close(tx: Connection, video_id: str, state: str, charged: int, at: int) -> b
     ).first()
     if found is None:
         hold = require_hold(tx, video_id)
-        if hold.state == "open" or charged < 0:
+        if hold.state == "open":
             raise YozoraError(
                 f"{charged} micro-units cannot be taken for {video_id}: {hold.amount} are set aside."
             )
