@@ -52,7 +52,8 @@ class TooManyAttempts(YozoraError):  # noqa: N818
 
 def create_org(tx: Connection, *, name: str, by: str, at: int) -> str:
     """Make an organisation with a project "default", and return its id. Raises YozoraError when the name is taken."""
-    org_id = add_org(tx, named(name), by, at)
+    name = named(name)
+    org_id = add_org(tx, name, by, at)
     if org_id is None:
         raise YozoraError(f"There is an organisation '{name}' already: choose another name.")
     return org_id
@@ -120,16 +121,18 @@ def projects_of(tx: Connection, org_id: str) -> Sequence[Row[Any]]:
 
 
 def named(name: str) -> str:
-    """A name without blanks around it. Raises YozoraError when nothing is left, or too much."""
-    if not 0 < len(name.strip()) <= 80:
-        raise YozoraError("A name has 1 to 80 characters.")
-    return name.strip()
+    """A name without blanks around it. Raises YozoraError when nothing is left, too much, or what cannot be shown."""
+    name = name.strip()
+    if not (0 < len(name) <= 80 and name.isprintable()):
+        raise YozoraError("A name has 1 to 80 characters that can be shown.")
+    return name
 
 
 def added(tx: Connection, table: Any, row: dict[str, Any]) -> bool:
     """Add a row unless one like it is there, and say whether it was added."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    return bool(tx.execute(insert(table).values(row).on_conflict_do_nothing()).rowcount)
+    new = insert(table).values(row).on_conflict_do_nothing().returning(table.c.id)
+    return tx.scalar(new) is not None
 
 
 # --- users and members -------------------------------------------------------------------------------
@@ -157,7 +160,12 @@ def hashed(password: str) -> str:
     """
     if not SHORTEST <= len(password) <= 1000:
         raise YozoraError(f"A password has {SHORTEST} to 1000 characters.")
-    return hasher().hash(password)
+    return hasher().hash(as_bytes(password))
+
+
+def as_bytes(password: str) -> bytes:
+    """A password as argon2 takes it, whatever a client sent."""
+    return password.encode("utf-8", "surrogatepass")
 
 
 def create_user(
@@ -270,6 +278,8 @@ def sign_in(
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     name = name.strip()[:80]
+    if not name.isprintable():
+        name = ""  # nobody's
     with database.write() as tx:
         tried = {"name": name, "address": address}
         waits = [
@@ -282,7 +292,7 @@ def sign_in(
     if any(waits):
         raise TooManyAttempts(max(waits))
     try:
-        hasher().verify(user.password_hash if user else nobody(), password[:1000])
+        hasher().verify(user.password_hash if user else nobody(), as_bytes(password[:1000]))
     except (Argon2Error, InvalidHashError):
         return None
     if user is None:

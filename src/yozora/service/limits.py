@@ -195,6 +195,6 @@ def count(tx: Connection, name: str, *, most: int, window: int, at: int) -> int:
         },
         where=(now + 1) * window + before * (window - since) <= most * window,
     )
-    if most > 0 and tx.execute(counted).rowcount:
+    if most > 0 and tx.execute(counted.returning(rates.c.name)).first():
         return 0
     return window - since
