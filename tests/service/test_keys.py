@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from pathlib import Path
@@ -176,7 +175,9 @@ def test_keys_of_others_are_not_there(database: Database, acme: Tenant) -> None:
     [
         ({"scopes": ["videos:all"]}, "'videos:all' is no scope"),
         ({"expires_at": AT}, "in the past"),
-        ({"name": "  "}, "needs a name"),
+        ({"name": "  "}, "A name has"),
+        ({"models": []}, "without any model"),
+        ({"name": "a\x00b"}, "A name has"),
     ],
 )
 def test_a_key_that_cannot_be_is_said(
@@ -225,7 +226,7 @@ def test_the_pepper_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert len(set(found)) == 1
     assert len(found[0]) == 64
     file = tmp_path / "new" / "pepper"
-    assert os.listdir(file.parent) == ["pepper"]
+    assert list(file.parent.iterdir()) == [file]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.chmod(0o640)
     with pytest.raises(YozoraError, match="chmod 600"):

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, or_, select, update
 
 from yozora.errors import YozoraError
-from yozora.service import audit, ids
+from yozora.service import accounts, audit, ids
 from yozora.service.schema import keys, projects
 
 SCOPES = ("videos:read", "videos:write", "models:read", "usage:read", "admin")
@@ -119,8 +119,9 @@ def create(
     """
     if unknown := set(scopes) - set(SCOPES):
         raise YozoraError(f"'{min(unknown)}' is no scope: there are {', '.join(SCOPES)}.")
-    if not name.strip():
-        raise YozoraError("A key needs a name, so that people know which one it is.")
+    name = accounts.named(name)
+    if models is not None and not models:
+        raise YozoraError("A key without any model is of no use: name one, or leave all open.")
     if expires_at is not None and expires_at <= at:
         raise YozoraError("A key cannot expire in the past: give a later time.")
     mine = select(projects.c.id).where(projects.c.id == project_id, projects.c.org_id == org_id)
@@ -132,9 +133,9 @@ def create(
         "id": key_id,
         "org_id": org_id,
         "project_id": project_id,
-        "name": name.strip(),
+        "name": name,
     }
-    row |= {"scopes": sorted(set(scopes)), "models": sorted(set(models)) if models else None}
+    row |= {"scopes": sorted(set(scopes)), "models": None if models is None else sorted(set(models))}
     row |= {"created_by": created_by, "created_at": at, "expires_at": expires_at}
     tx.execute(keys.insert().values(row | {"digest": digest(pepper, key)}))
     audit.note(
@@ -144,7 +145,7 @@ def create(
         action="key.create",
         target=key_id,
         at=at,
-        detail={"name": name.strip(), "scopes": row["scopes"], "models": row["models"]},
+        detail={"name": name, "scopes": row["scopes"], "models": row["models"]},
     )
     return get(tx, org_id, key_id), key
 
