@@ -135,7 +135,10 @@ def create(
         "project_id": project_id,
         "name": name,
     }
-    row |= {"scopes": sorted(set(scopes)), "models": None if models is None else sorted(set(models))}
+    row |= {
+        "scopes": sorted(set(scopes)),
+        "models": None if models is None else sorted(set(models)),
+    }
     row |= {"created_by": created_by, "created_at": at, "expires_at": expires_at}
     tx.execute(keys.insert().values(row | {"digest": digest(pepper, key)}))
     audit.note(
