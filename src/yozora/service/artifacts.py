@@ -34,7 +34,7 @@ class Artifacts:
 
     def path(self, name: str, file: str = VIDEO) -> Path:
         """Where a file of an artifact is, or would be. Raises YozoraError when this is no name of ours."""
-        if not NAME.fullmatch(name) or file != Path(file).name:
+        if not NAME.fullmatch(name) or not file or file != Path(file).name:
             raise YozoraError(f"'{name}/{file}' is no name of a stored file.")
         return self._folder(name) / file
 
