@@ -19,6 +19,7 @@ from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
 from yozora.cli_serve import serve, worker
 from yozora.cli_service import keys, orgs, prices, usage
+from yozora.cli_verify import verify
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
@@ -951,3 +952,4 @@ main.add_command(prices)
 main.add_command(usage)
 main.add_command(serve)
 main.add_command(worker)
+main.add_command(verify)

@@ -242,15 +242,16 @@ def signed(
     label: str = "cawg.training-mining",
     *,
     beside: bool = False,
+    source: str = "digitalCapture",
 ) -> bytes:
     """A picture with a signed manifest that makes this assertion; or the manifest's store alone, to lie beside it."""
     import c2pa
 
     chain, key = credentials()
-    source = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+    kind = f"http://cv.iptc.org/newscodes/digitalsourcetype/{source}"
     made = {
         "label": "c2pa.actions",
-        "data": {"actions": [{"action": "c2pa.created", "digitalSourceType": source}]},
+        "data": {"actions": [{"action": "c2pa.created", "digitalSourceType": kind}]},
     }
     claims = [{"label": label, "data": assertion}] if assertion is not None else []
     manifest = {

@@ -87,6 +87,10 @@ CASES: dict[str, dict[Says, Case]] = {
         C: lambda: c2pa(ai_generative_training="constrained"),
         U: tampered,
     },
+    "c2pa.source-type": {
+        C: lambda: {"clip.jpg": signed(jpeg(), "image/jpeg", None, source="trainedAlgorithmicMedia")},
+        U: tampered,
+    },
     "plus.data-mining": {
         A: lambda: {"clip.jpg": jpeg(mining("DMI-ALLOWED"))},
         P: lambda: {"clip.jpg": jpeg(mining("DMI-PROHIBITED-GENAIMLTRAINING"))},
@@ -176,7 +180,7 @@ CASES: dict[str, dict[Says, Case]] = {
         U: lambda: around("clip.jpg.license", "SPDX-License-Identifier: Creative Commons\n"),
     },
 }  # fmt: skip
-# noai has no counterpart that allows.
+# noai has no counterpart that allows; that a model made a file is neither a permission nor a prohibition.
 EXPRESSIBLE = [(kind, says) for kind, cases in CASES.items() for says in (*cases, Says.ABSENT)]
 
 
@@ -188,7 +192,7 @@ def read(folder: Path, made: Files, **options: Any) -> dict[str, Signal]:
 
 def test_every_signal_is_tried_in_every_state() -> None:
     assert set(CASES) == set(KINDS)
-    assert len(KINDS) * len(STATES) - len(EXPRESSIBLE) == 2
+    assert len(KINDS) * len(STATES) - len(EXPRESSIBLE) == 4
 
 
 @pytest.mark.parametrize(("kind", "says"), EXPRESSIBLE)

@@ -1,7 +1,7 @@
-"""Training and data mining assertions in C2PA manifests (Content Credentials).
+"""C2PA manifests (Content Credentials): what they say of training and data mining, and whether a model made the file.
 
 Standards: CAWG Training and Data Mining Assertion 1.1, and its predecessor in C2PA 1.x, whose labels begin with
-"c2pa." instead of "cawg.".
+"c2pa." instead of "cawg."; C2PA 2.2, 18.15 (actions); IPTC Digital Source Type.
 """
 
 from __future__ import annotations
@@ -24,43 +24,56 @@ from yozora.rights.signals.signal import (
 )
 from yozora.rights.signals.xmp import PROVENANCE, properties
 
-READER = "credentials/1"
-KIND = "c2pa.training-mining"
+READER = "credentials/2"
+MINING, SOURCE = KINDS = ("c2pa.training-mining", "c2pa.source-type")
 
+MINING_LABELS = ("cawg.training-mining", "c2pa.training-mining")
 MAX_STORE = 2**26  # bytes of a manifest store beside a file; thumbnails make them large
 USES = {"allowed": Says.ALLOWED, "notAllowed": Says.PROHIBITED, "constrained": Says.CONSTRAINED}
+MADE_BY_MODEL = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
 
 def read_credentials(
     path: Path, found: Sequence[Piece], sidecar: Path | None, damage: str = ""
-) -> Signal:
-    """The strictest training-mining assertion of a file's manifests, ingredients' included.
+) -> list[Signal]:
+    """A signal of each of KINDS, from all of a file's manifests, ingredients' included.
+
+    Of training-mining assertions the strictest. A file that a model made, in whole or in part, is constrained: the
+    manifest cannot say whether that model had the rights, or whether training on it is wanted.
 
     Unreadable when a manifest is there but c2pa-python is not, when it does not validate, or when it lies at an
     address, since nothing is fetched. A signer need not be trusted: whoever signed it, a "no" is heeded, and a "yes"
     alone permits nothing.
     """
     if damage:
-        return signal(KIND, Says.UNREADABLE, READER, where=path, note=damage)
+        return unreadable(path, damage)
     places = [piece.where for piece in found if piece.kind == C2PA]
     if sidecar is not None:
         places.append(sidecar.name)
     if not places:
         remote = remote_manifest(found)
         note = f"the manifest lies at {remote}, and nothing is fetched"
-        return signal(
-            KIND,
-            Says.UNREADABLE if remote else Says.ABSENT,
-            READER,
-            raw=remote,
-            note=note if remote else "",
-        )
+        if remote:
+            return unreadable("", note, remote)
+        return [signal(kind, Says.ABSENT, READER) for kind in KINDS]
     try:
         store = manifests(path, sidecar)
     except UnreadableError as error:
-        return signal(KIND, Says.UNREADABLE, READER, where=places[0], note=str(error))
-    return strictest(KIND, READER, (of_assertion(data, places[0]) for data in assertions(store)))
+        return unreadable(places[0], str(error))
+    mining = (of_assertion(data, places[0]) for data in assertions(store, MINING_LABELS))
+    source = (
+        of_actions(data, places[0])
+        for data in assertions(store, ("c2pa.actions", "c2pa.actions.v2"))
+    )
+    return [strictest(MINING, READER, mining), strictest(SOURCE, READER, source)]
+
+
+def unreadable(where: object, note: str, raw: str = "") -> list[Signal]:
+    """What is said of a manifest that cannot be read."""
+    return [
+        signal(kind, Says.UNREADABLE, READER, where=where, note=note, raw=raw) for kind in KINDS
+    ]
 
 
 def remote_manifest(found: Sequence[Piece]) -> str:
@@ -113,13 +126,26 @@ def mime(path: Path) -> str:
     return path.suffix.lower().lstrip(".") or "mp4"
 
 
-def assertions(store: Mapping[str, Any]) -> Iterable[Any]:
-    """The training-mining assertions of every manifest in the store: an edited copy keeps its source's terms."""
+def assertions(store: Mapping[str, Any], labels: Sequence[str]) -> Iterable[Any]:
+    """The assertions with these labels in every manifest of the store: an edited copy keeps its source's terms."""
     for manifest in store.get("manifests", {}).values():
         for assertion in manifest.get("assertions", []):
-            label = str(assertion.get("label", "")).partition("__")[0]
-            if label in ("cawg.training-mining", "c2pa.training-mining"):
+            if str(assertion.get("label", "")).partition("__")[0] in labels:
                 yield assertion.get("data")
+
+
+def of_actions(data: Any, where: str) -> Signal:
+    """Whether one of the actions that led to a file is that of a generative model, and which one's."""
+    actions = data.get("actions") if isinstance(data, dict) else None
+    for action in actions if isinstance(actions, list) else ():
+        kind = str(action.get("digitalSourceType", "")) if isinstance(action, dict) else ""
+        if kind.rpartition("/")[2] in MADE_BY_MODEL:
+            agent = action.get("softwareAgent")
+            name = agent.get("name") if isinstance(agent, dict) else agent
+            note = f"AI-generated, by {name}" if name else "AI-generated"
+            raw = json.dumps(action, sort_keys=True)
+            return signal(SOURCE, Says.CONSTRAINED, READER, where=where, raw=raw, note=note)
+    return signal(SOURCE, Says.ABSENT, READER)
 
 
 def of_assertion(data: Any, where: str) -> Signal:
@@ -132,7 +158,12 @@ def of_assertion(data: Any, where: str) -> Signal:
     entries = data.get("entries") if isinstance(data, dict) else None
     if not isinstance(entries, dict):
         return signal(
-            KIND, Says.UNREADABLE, READER, where=where, raw=raw, note="the assertion has no entries"
+            MINING,
+            Says.UNREADABLE,
+            READER,
+            where=where,
+            raw=raw,
+            note="the assertion has no entries",
         )
     uses = {str(name).rpartition(".")[2]: use_of(entry) for name, entry in entries.items()}
     asked = [uses[name] for name in ("ai_generative_training", "data_mining") if name in uses]
@@ -140,7 +171,7 @@ def of_assertion(data: Any, where: str) -> Signal:
         asked.append(uses["ai_training"])
     said = {name: str(use) for name, use in uses.items()}
     return signal(
-        KIND, strictest_answer(asked), READER, where=where, raw=raw, note=json.dumps(said)
+        MINING, strictest_answer(asked), READER, where=where, raw=raw, note=json.dumps(said)
     )
 
 

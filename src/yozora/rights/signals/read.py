@@ -33,7 +33,7 @@ from yozora.rights.signals.paths import path_of
 from yozora.rights.signals.signal import Says, Signal, UnreadableError, signal
 
 KINDS = (
-    credentials.KIND,
+    *credentials.KINDS,
     *xmp.KINDS,
     "tdmrep.header",
     "tdmrep.meta",
@@ -64,7 +64,7 @@ def read_signals(
     except UnreadableError as error:
         found, damage = [], str(error)
     signals = [
-        credentials.read_credentials(file, found, beside(file, ".c2pa"), damage),
+        *credentials.read_credentials(file, found, beside(file, ".c2pa"), damage),
         *xmp.read_xmp(found, sidecars(file), damage),
         *of_header(beside(file, ".headers")),
         *of_page(beside(file, ".html")),
