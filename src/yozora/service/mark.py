@@ -78,7 +78,7 @@ def waves(pixels: int, cells: int, cut: Sequence[float] = (0.0, 0.0)) -> Floats:
     cell, inside = np.divmod(place * cells, 1)
     own = cell == np.arange(cells)[:, None]
     halves = np.sin(np.pi * np.arange(1, 3)[:, None] * inside)
-    return (own * halves[:, None]).astype(np.float32)
+    return np.asarray(own * halves[:, None], np.float32)
 
 
 def amplitudes(luma: Floats, down: Floats, across: Floats) -> Floats:
@@ -117,7 +117,7 @@ def picture(levels: Floats, down: Floats, across: Floats) -> Floats:
 
 
 def product_of(one: Floats, other: Floats) -> Floats:
-    """The product of two matrices, on one core: where others work, the threads of numpy's library wait for each other."""
+    """The product of two matrices on one core: beside other work the threads of numpy's library wait for each other."""
     left, right = np.ascontiguousarray(one), np.ascontiguousarray(other)
     return np.asarray(cv2.gemm(left, right, 1.0, np.empty(0, np.float32), 0.0), np.float32)
 
