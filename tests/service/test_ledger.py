@@ -211,6 +211,18 @@ def test_a_limit_below_what_is_used_lets_nothing_more_through_and_is_no_violatio
     assert violations(database) == []
 
 
+def test_a_limit_does_not_hold_for_days_that_are_over(database: Database, acme: Tenant) -> None:
+    with database.write() as tx:
+        reserved(tx, acme, 80, at=AT - DAY)
+    limit(database, acme, acme.org_id, "spend", "day", 50)
+    assert violations(database) == []
+    with database.write() as tx:
+        reserved(tx, acme, 50)
+        with pytest.raises(LimitReached):
+            reserved(tx, acme, 1, at=AT + DAY - 1)
+    assert violations(database) == []
+
+
 def test_one_key_spends_its_organisations_budget_and_not_anothers(
     database: Database, acme: Tenant
 ) -> None:

@@ -349,7 +349,10 @@ def exceeded(tx: Connection) -> Iterator[str]:
     for row in tx.execute(
         select(*columns).join(limits, limit_of(usage)).where(used > limits.c.amount)
     ):
-        before = row.used if row.start == starts(row.set_at)[row.period] else 0
+        since = starts(row.set_at)[row.period]
+        if row.start < since:
+            continue  # a day or a month that was over when the limit was set
+        before = row.used if row.start == since else 0
         if row.held + row.spent > max(row.amount, before):
             yield (
                 f"limit of {row.scope}, {row.measure} a {row.period} {row.start}: {row.amount} are allowed, and "

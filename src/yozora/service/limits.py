@@ -102,14 +102,7 @@ def set_limit(
     if amount is not None and not 0 <= amount <= MOST:
         raise YozoraError(f"A limit of {amount} is out of range: give 0 to {MOST}.")
     require_scope(tx, org_id, scope)
-    mine = (limits.c.scope == scope, limits.c.measure == measure, limits.c.period == period)
-    before = tx.scalar(select(limits.c.amount).where(*mine))
-    tx.execute(delete(limits).where(*mine))
-    detail = {"measure": measure, "period": period, "from": before, "to": amount}
-    audit.note(tx, org_id=org_id, actor=by, action="limit.set", target=scope, at=at, detail=detail)
-    if amount is None:
-        return
-    used = tx.scalar(
+    used = tx.scalar(  # locked, so that no reservation meets two limits on its way
         select(usage.c.held + usage.c.spent)
         .where(
             usage.c.scope == scope,
@@ -119,8 +112,14 @@ def set_limit(
         )
         .with_for_update()
     )
-    row = {"scope": scope, "measure": measure, "period": period, "amount": amount}
-    tx.execute(limits.insert().values(row | {"set_at": at, "used": used or 0}))
+    mine = (limits.c.scope == scope, limits.c.measure == measure, limits.c.period == period)
+    before = tx.scalar(select(limits.c.amount).where(*mine))
+    tx.execute(delete(limits).where(*mine))
+    if amount is not None:
+        row = {"scope": scope, "measure": measure, "period": period, "amount": amount}
+        tx.execute(limits.insert().values(row | {"set_at": at, "used": used or 0}))
+    detail = {"measure": measure, "period": period, "from": before, "to": amount}
+    audit.note(tx, org_id=org_id, actor=by, action="limit.set", target=scope, at=at, detail=detail)
 
 
 def of(tx: Connection, *, org_id: str, scope: str, at: int) -> list[Limit]:
