@@ -46,11 +46,21 @@ def price(
 ) -> tuple[int, int | None]:
     """What a video costs in micro-units, and by which version of the table; (0, None) where no price is set.
 
-    A price of the model goes before one of all models, then a price of the size before one of all sizes; among those
-    left the one holds that began last by ``at``, and of two that began at once the one that was set last.
-
     Raises:
         YozoraError: the seconds are no length.
+    """
+    found = current(tx, model, size, at)
+    if found is None:
+        milliseconds(seconds)
+        return 0, None
+    return found.of(seconds), found.version
+
+
+def current(tx: Connection, model: str, size: str, at: int) -> Price | None:
+    """The price of a model's videos of a size at a time.
+
+    A price of the model goes before one of all models, then a price of the size before one of all sizes; among those
+    left the one holds that began last by ``at``, and of two that began at once the one that was set last.
     """
     found = tx.execute(
         select(prices)
@@ -67,11 +77,7 @@ def price(
         )
         .limit(1)
     ).first()
-    if found is None:
-        milliseconds(seconds)
-        return 0, None
-    row = Price(**found._mapping)
-    return row.of(seconds), row.version
+    return None if found is None else Price(**found._mapping)
 
 
 def set_price(

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
+    PlainSerializer,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -143,7 +144,14 @@ Steps = Annotated[int, BeforeValidator(number), Field(ge=1, le=STEPS)]
 Guidance = Annotated[float, BeforeValidator(number), Field(ge=0, le=GUIDANCE, allow_inf_nan=False)]
 Instant = Annotated[float, BeforeValidator(number), Field(ge=0, le=1e5, allow_inf_nan=False)]
 Span = Annotated[tuple[Instant, Instant], BeforeValidator(span)]
-File = SkipJsonSchema[InstanceOf[Upload] | None]
+Came = Annotated[InstanceOf[Upload], PlainSerializer(lambda upload: upload.sha256)]  # with the request
+File = SkipJsonSchema[Came | None]
+
+
+def either(*names: str) -> Any:
+    """What JSON Schema says of fields of which exactly one is given."""
+    text = {"type": "string", "minLength": 1}
+    return {"oneOf": [{"required": [name], "properties": {name: text}} for name in names]}
 
 
 class Fields(BaseModel):
@@ -154,6 +162,8 @@ class Fields(BaseModel):
 
 class Picture(Fields):
     """A still to start from: a file that was uploaded before, or a URL that holds it (data:image/png;base64,...)."""
+
+    model_config = ConfigDict(json_schema_extra=either("file_id", "image_url"))
 
     file_id: Name | None = None
     image_url: Annotated[Text, StringConstraints(min_length=1)] | None = None
@@ -166,6 +176,8 @@ class Picture(Fields):
 
 class Source(Fields):
     """A video to work on: one that was made here, or a file that was uploaded before."""
+
+    model_config = ConfigDict(json_schema_extra=either("id", "file_id"))
 
     id: Name | None = None
     file_id: Name | None = None
@@ -220,6 +232,27 @@ class Extend(Sampling):
     model: Name | None = None
 
 
+class Sent(Fields):
+    """A file of a form."""
+
+    upload: Came
+
+
+class Life(Fields):
+    """How long a file is kept."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, BeforeValidator(number), Field(ge=3600, le=30 * 24 * 3600)]
+
+
+class NewFile(Fields):
+    """POST /v1/files."""
+
+    file: Sent
+    purpose: Literal["vision", "user_data", "batch"]
+    expires_after: Life | None = None
+
+
 One = TypeVar("One", bound=BaseModel)
 Kind = TypeVar("Kind", bound=Fields)
 
@@ -237,6 +270,14 @@ def read(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
         return kind.model_validate(given)
     except ValidationError as error:
         raise refusal(error) from None
+
+
+def clean(text: str, param: str) -> str:
+    """A word of a query that a database can be asked for. Raises WishError."""
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise WishError(f"Invalid '{param}': {error}.", param) from None
 
 
 def refusal(error: ValidationError) -> WishError:

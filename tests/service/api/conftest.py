@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from yozora.service.database import Database
 from yozora.service.schema import orgs, projects
 from yozora.service.settings import Settings
 
+PNG = b"\x89PNG\r\n\x1a\n of no picture"
+
 
 @dataclass
 class Site:
@@ -33,16 +35,19 @@ class Site:
     database: Database
     artifacts: Artifacts
     keys: dict[str, str] = field(default_factory=dict)
+    clients: ExitStack = field(default_factory=ExitStack)
 
     def sdk(self, who: str = "a", **options: object) -> openai.OpenAI:
         """The SDK, as anybody would set it up."""
         given = {"max_retries": 0, **options}
-        return openai.OpenAI(base_url=f"{self.address}/v1", api_key=self.keys[who], **given)
+        made = openai.OpenAI(base_url=f"{self.address}/v1", api_key=self.keys[who], **given)  # type: ignore[arg-type]
+        return self.clients.enter_context(made)
 
     def http(self, who: str | None = "a", **options: object) -> httpx2.Client:
         """A plain client."""
         headers = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
-        return httpx2.Client(base_url=self.address, headers=headers, **options)
+        made = httpx2.Client(base_url=self.address, headers=headers, **options)  # type: ignore[arg-type]
+        return self.clients.enter_context(made)
 
     def key(self, org: str, **given: object) -> str:
         """Another key of an organisation."""
@@ -100,18 +105,19 @@ def running(app: object) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    settings = Settings(tmp_path)
+def site(tmp_path: Path, address: str) -> Iterator[Site]:
+    """A service on SQLite, and once more on PostgreSQL."""
+    settings = Settings(tmp_path, db=address)
     database = Database(settings.database)
-    database.upgrade()
     artifacts = Artifacts(settings.artifacts)
     with database.write() as tx:
         for name in "ab":
             tx.execute(orgs.insert(), {"id": f"org_{name}", "name": name, "created_at": 1})
             row = {"id": f"proj_{name}", "org_id": f"org_{name}", "name": "p", "created_at": 1}
             tx.execute(projects.insert(), row)
-    with running(create_app(settings, database, artifacts)) as address:
-        made = Site(address, settings, database, artifacts)
+    with running(create_app(settings, database, artifacts)) as place:
+        made = Site(place, settings, database, artifacts)
         made.keys |= {name: made.key(name) for name in "ab"}
-        yield made
+        with made.clients:
+            yield made
     database.close()

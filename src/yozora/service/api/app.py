@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, health, shown, videos
+from yozora.service.api import document, errors, events, files, health, models, shown, videos
 from yozora.service.api.observed import Observed, figures
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
@@ -24,7 +24,7 @@ from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
-ROUTES = [*videos.routes]
+ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 

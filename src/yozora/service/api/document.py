@@ -82,6 +82,90 @@ class Deleted(Answer):
     deleted: Literal[True]
 
 
+class Lengths(Answer):
+    """Seconds of a video."""
+
+    usual: str
+    longest: float
+
+
+class Range(Answer):
+    """What a number may be."""
+
+    least: float
+    most: float
+
+
+class Capabilities(Answer):
+    """What can be asked of a model."""
+
+    tasks: list[str]
+    sizes: list[str]
+    fps: float
+    seconds: Lengths
+    steps: Range
+    guidance: Range
+
+
+class Price(Answer):
+    """Micro-units of the currency."""
+
+    per_second: int
+    per_video: int
+
+
+class Model(Answer):
+    """A model; what is known of its rights, scores and bias is shown as it came with it."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    capabilities: Capabilities
+    price: dict[str, Price]
+    rights: dict[str, Any] | None
+    scores: dict[str, Any] | None
+    bias: dict[str, Any] | None
+
+
+class Models(Answer):
+    """All models."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class File(Answer):
+    """A file that was sent. Times are seconds since 1970."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    filename: str
+    purpose: str
+    status: Literal["processed"]
+
+
+class Files(Answer):
+    """A page of files."""
+
+    object: Literal["list"]
+    data: list[File]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedFile(Answer):
+    """A file that is no longer there."""
+
+    id: str
+    object: Literal["file"]
+    deleted: Literal[True]
+
+
 class Problem(Answer):
     """What went wrong: a sentence, the kind, the parameter that caused it, and a code for programs."""
 
@@ -148,6 +232,29 @@ LIST = (
     parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
     parameter("order", {"enum": ["asc", "desc"]}),
 )
+FILES = (*LIST, parameter("purpose", {"type": "string"}))
+SINCE = (parameter("Last-Event-ID", {"type": "integer", "minimum": 0}, "header"),)
+UPLOAD: Schema = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "file": FILE,
+                "purpose": {"enum": ["vision", "user_data", "batch"]},
+                "expires_after[anchor]": {"enum": ["created_at"]},
+                "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+            },
+            "required": ["file", "purpose"],
+            "dependentRequired": {
+                "expires_after[anchor]": ["expires_after[seconds]"],
+                "expires_after[seconds]": ["expires_after[anchor]"],
+            },
+            "additionalProperties": False,
+        }
+    }
+}
+STREAM: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
+ANY: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 VARIANT = (parameter("variant", {"enum": ["video", "thumbnail", "spritesheet"]}),)
 BYTES: Schema = {
     kind: {"schema": {"type": "string", "format": "binary"}}
@@ -211,6 +318,7 @@ def says(
     body: Schema | None = None,
     query: tuple[Schema, ...] = (),
     content: Schema | None = None,
+    empty: bool = False,
 ) -> Schema:
     """What the document says of a route: its answer, the statuses of its errors, and what may be sent.
 
@@ -220,6 +328,8 @@ def says(
     said: dict[int, Any] = {
         status: {"model": Error, "description": "An error"} for status in statuses
     }
+    if empty:
+        said[204] = {"description": "Nothing is left to say"}
     if content is not None:
         said |= {200: {"description": "The content", "content": content}}
     extra: Schema = {"security": [{"key": []}]}

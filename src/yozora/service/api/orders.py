@@ -7,66 +7,25 @@ import binascii
 import hashlib
 import io
 import json
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from yozora.errors import YozoraError
 from yozora.service import idempotency, ids, jobs, limits, prices, wishes
 from yozora.service.api.errors import ApiError
+from yozora.service.api.files import Stored, keep, own
 from yozora.service.api.service import SHOWN, Service
-from yozora.service.artifacts import CONTENT
 from yozora.service.idempotency import OtherRequest, Sending
 from yozora.service.keys import Identity
-from yozora.service.schema import files, videos
+from yozora.service.schema import videos
 from yozora.service.wishes import Finished, Upload, Wish, WishError
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 Build = Callable[[Connection], Wish]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An upload that lies in the store, and is not yet in the database."""
-
-    id: str
-    name: str
-    bytes: int
-    sha256: str
-
-
-@asynccontextmanager
-async def stored(service: Service, upload: Upload | None) -> AsyncIterator[Stored | None]:
-    """Puts an upload into the store, and takes it away again when the block fails."""
-    if upload is None:
-        yield None
-        return
-    kept = Stored(ids.new("file"), upload.name, upload.bytes, upload.sha256)
-
-    def put() -> None:
-        with service.uploads.adding(kept.id) as folder, open(folder / CONTENT, "wb") as out:
-            shutil.copyfileobj(upload.file, out)
-
-    await run_in_threadpool(put)
-    try:
-        yield kept
-    except BaseException:
-        await run_in_threadpool(service.uploads.delete, kept.id)
-        raise
-
-
-def keep(tx: Connection, who: Identity, file: Stored, purpose: str, at: int, until: int) -> None:
-    """Writes an upload into the database."""
-    row: dict[str, Any] = {"id": file.id, "org_id": who.org_id, "key_id": who.key_id}
-    row |= {"name": file.name}
-    row |= {"purpose": purpose, "bytes": file.bytes, "sha256": file.sha256}
-    tx.execute(insert(files).values(row | {"created_at": at, "expires_at": until}))
 
 
 async def order(
@@ -136,7 +95,7 @@ def sent(request: Request, who: Identity, asked: wishes.Fields) -> Sending:
         )
     count = request.headers.get("x-stainless-retry-count", "0")
     said = {"path": request.url.path, "body": asked.model_dump(exclude_none=True)}
-    body = json.dumps(said, sort_keys=True, default=lambda upload: upload.sha256)
+    body = json.dumps(said, sort_keys=True)
     digest = hashlib.sha256(body.encode()).hexdigest()
     return Sending(who.key_id, digest, name, again=count.isdecimal() and count.strip("0") != "")
 
@@ -163,21 +122,13 @@ def finished(tx: Connection, who: Identity, video: str, param: str | None) -> Fi
     )
 
 
-def own_file(tx: Connection, who: Identity, file: str, param: str) -> str:
-    """The id of a file of one's own. Raises WishError when there is none."""
-    mine = (files.c.id == file, files.c.org_id == who.org_id, files.c.deleted_at.is_(None))
-    if tx.execute(select(files.c.id).where(*mine)).first() is None:
-        raise WishError(f"There is no file '{file[:64]}'.", param, "file_not_found")
-    return file
-
-
 def given(
     tx: Connection, who: Identity, source: wishes.Source, file: Stored | None
 ) -> tuple[Finished | None, str | None]:
     """The video to start from: one made here, or a file. Raises WishError when there is none."""
     if source.id is not None:
         return finished(tx, who, source.id, "video.id"), None
-    return None, file.id if file else own_file(tx, who, str(source.file_id), "video.file_id")
+    return None, file.id if file else own(tx, who, str(source.file_id), "video.file_id").id
 
 
 def pictured(url: str) -> Upload:

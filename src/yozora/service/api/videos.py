@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -13,8 +13,10 @@ from yozora.service import ids, jobs, wishes
 from yozora.service.api import document, shown
 from yozora.service.api.document import Routes, Video, says
 from yozora.service.api.errors import ApiError, missing
+from yozora.service.api.files import own, stored
 from yozora.service.api.forms import body
-from yozora.service.api.orders import finished, given, order, own_file, pictured, stored
+from yozora.service.api.orders import finished, given, order, pictured
+from yozora.service.api.pages import Page
 from yozora.service.api.service import SHOWN, of
 from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO
 from yozora.service.schema import videos
@@ -25,7 +27,6 @@ VARIANTS = {
     "thumbnail": (THUMBNAIL, "image/webp"),
     "spritesheet": (SPRITESHEET, "image/jpeg"),
 }
-PAGE, MOST = 20, 100
 routes = Routes("videos")
 
 
@@ -52,7 +53,7 @@ async def create(request: Request) -> Response:
             def build(tx: Connection) -> wishes.Wish:
                 image = file.id if file else None
                 if picture.file_id:
-                    image = own_file(tx, who, picture.file_id, "input_reference.file_id")
+                    image = own(tx, who, picture.file_id, "input_reference.file_id").id
                 return wishes.create(asked, service.offered(who), image)
 
             row = await order(service, request, who, asked, build, file)
@@ -64,43 +65,10 @@ async def listing(request: Request) -> Response:
     """One's videos, the newest first."""
     service = of(request)
     who = await service.identify(request, "videos:read")
-    query = request.query_params
-    limit, up = whole(query.get("limit", str(PAGE)), 1, MOST), ascending(query.get("order", "desc"))
-
-    def work(tx: Connection) -> Any:
-        return tx.execute(page(tx, who.org_id, query.get("after"), up).limit(limit + 1)).all()
-
-    rows = await service.read(work)
-    items = [shown.video(row) for row in rows[:limit]]
-    return shown.answer(shown.page(items, len(rows) > limit))
-
-
-def page(tx: Connection, org: str, after: str | None, up: bool) -> Select[Any]:
-    """The query for an organisation's videos after one of them. Raises WishError when that is none of theirs."""
-    place = (videos.c.created_at, videos.c.id)
-    found = select(*SHOWN).where(videos.c.org_id == org, videos.c.deleted_at.is_(None))
-    found = found.order_by(*(c.asc() if up else c.desc() for c in place))
-    if after is None:
-        return found
-    last = tx.execute(select(*place).where(videos.c.id == after, videos.c.org_id == org)).first()
-    if last is None:
-        raise WishError(f"There is no video '{after[:64]}'.", "after", "video_not_found")
-    here = tuple_(*last)
-    return found.where(tuple_(*place) > here if up else tuple_(*place) < here)
-
-
-def whole(text: str, least: int, most: int) -> int:
-    """A whole number of a query. Raises WishError when it is none or out of range."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
-        raise WishError(f"A whole number from {least} to {most} is needed.", "limit")
-    return int(text)
-
-
-def ascending(order: str) -> bool:
-    """Whether the oldest come first. Raises WishError for an order that is none."""
-    if order not in ("asc", "desc"):
-        raise WishError("The order is asc or desc.", "order")
-    return order == "asc"
+    page = Page.of(request)
+    asked = select(*SHOWN).where(videos.c.org_id == who.org_id, videos.c.deleted_at.is_(None))
+    rows, more = await service.read(lambda tx: page.rows(tx, asked, videos, who.org_id))
+    return shown.answer(shown.page([shown.video(row) for row in rows], more))
 
 
 @routes.add(

@@ -1,0 +1,54 @@
+"""Lists in pages: ``after`` the last one of the page before, ``limit`` at once, in the ``order`` of their creation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, select, tuple_
+from starlette.requests import Request
+
+from yozora.service.wishes import WishError, clean
+
+USUAL, MOST = 20, 100
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    after: str | None
+    limit: int
+    ascending: bool
+
+    @classmethod
+    def of(cls, request: Request) -> Page:
+        """As the query says. Raises WishError when it says something else."""
+        given = request.query_params
+        limit, order, after = given.get("limit", str(USUAL)), given.get("order", "desc"), None
+        if "after" in given:
+            after = clean(given["after"], "after")
+        if not (
+            limit.isascii() and limit.isdecimal() and len(limit) < 9 and 0 < int(limit) <= MOST
+        ):
+            raise WishError(f"The limit is a whole number from 1 to {MOST}.", "limit")
+        if order not in ("asc", "desc"):
+            raise WishError("The order is asc or desc.", "order")
+        return cls(after, int(limit), order == "asc")
+
+    def rows(
+        self, tx: Connection, asked: Select[Any], table: Table, org: str
+    ) -> tuple[Sequence[Any], bool]:
+        """The rows of this page, and whether there are more. Raises WishError when ``after`` is none of the org's."""
+        place = (table.c.created_at, table.c.id)
+        asked = asked.order_by(*(c.asc() if self.ascending else c.desc() for c in place))
+        if self.after is not None:
+            mine = select(*place).where(table.c.id == self.after, table.c.org_id == org)
+            last = tx.execute(mine).first()
+            if last is None:
+                raise WishError(f"There is nothing called '{self.after[:64]}'.", "after")
+            here, where = tuple_(*last), tuple_(*place)
+            asked = asked.where(where > here if self.ascending else where < here)
+        rows = tx.execute(asked.limit(self.limit + 1)).all()
+        return rows[: self.limit], len(rows) > self.limit
