@@ -63,7 +63,7 @@ def first(tx: Connection, sending: Sending, at: int) -> str | None:
         set_={"body": sending.body, "video_id": "", "created_at": at},
         where=None if anew else forgotten,
     )
-    if tx.execute(statement).rowcount:
+    if tx.execute(statement.returning(requests.c.token)).first() is not None:
         return None
     kept = tx.execute(select(requests).where(*same(sending))).one()
     if kept.body != sending.body:

@@ -144,7 +144,9 @@ Steps = Annotated[int, BeforeValidator(number), Field(ge=1, le=STEPS)]
 Guidance = Annotated[float, BeforeValidator(number), Field(ge=0, le=GUIDANCE, allow_inf_nan=False)]
 Instant = Annotated[float, BeforeValidator(number), Field(ge=0, le=1e5, allow_inf_nan=False)]
 Span = Annotated[tuple[Instant, Instant], BeforeValidator(span)]
-Came = Annotated[InstanceOf[Upload], PlainSerializer(lambda upload: upload.sha256)]  # with the request
+Came = Annotated[
+    InstanceOf[Upload], PlainSerializer(lambda upload: upload.sha256)
+]  # with the request
 File = SkipJsonSchema[Came | None]
 
 

@@ -15,7 +15,7 @@ from tests.service.api.conftest import PNG, Site
 from yozora.service import ids, limits, prices
 from yozora.service.schema import videos
 
-# The SDK takes a video or a picture by its id in the types of its arguments, but then asks for a file: extra_body it is.
+# By its types the SDK takes the id of a video or a picture; it then asks for a file, so that such ids go by extra_body.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 
 
@@ -137,6 +137,7 @@ def test_a_first_frame_by_file_by_id_and_by_data_url(site: Site) -> None:
 
 def test_errors_have_the_contracts_form(site: Site) -> None:
     sdk = site.sdk()
+    nobody = {"video": {"id": "video_none"}}
     cases = [
         (lambda: sdk.videos.create(prompt=""), "prompt", "invalid_value"),
         (lambda: sdk.videos.create(prompt="x" * 32_001), "prompt", "invalid_value"),
@@ -145,7 +146,7 @@ def test_errors_have_the_contracts_form(site: Site) -> None:
         (lambda: sdk.videos.create(prompt="x", seconds="1e9"), "seconds", "invalid_value"),  # type: ignore[arg-type]
         (lambda: sdk.videos.create(prompt="x", extra_body={"seeed": 1}), "seeed", "unknown_parameter"),
         (lambda: sdk.videos.create(prompt="x", extra_body={"guidance": "nan"}), "guidance", "invalid_value"),
-        (lambda: sdk.videos.edit(prompt="x", video=omit, extra_body={"video": {"id": "video_none"}}), "video.id", "video_not_found"),
+        (lambda: sdk.videos.edit(prompt="x", video=omit, extra_body=nobody), "video.id", "video_not_found"),
     ]  # fmt: skip
     for call, param, code in cases:
         with pytest.raises(openai.BadRequestError) as caught:
@@ -170,7 +171,14 @@ def test_a_spent_budget_is_not_retried_but_a_busy_minute_is(site: Site) -> None:
     with site.database.write() as tx:
         prices.set_price(tx, per_video=100, by="test", at=ids.now())
         limits.set_limit(
-            tx, org_id="org_a", scope="org_a", measure="spend", period="lifetime", amount=150, at=1
+            tx,
+            org_id="org_a",
+            scope="org_a",
+            measure="spend",
+            period="lifetime",
+            amount=150,
+            by="test",
+            at=1,
         )
     sdk = site.sdk(max_retries=2)
     sdk.videos.create(prompt="x")
@@ -182,7 +190,14 @@ def test_a_spent_budget_is_not_retried_but_a_busy_minute_is(site: Site) -> None:
     assert caught.value.response.request.headers["x-stainless-retry-count"] == "0"
     with site.database.write() as tx:
         limits.set_limit(
-            tx, org_id="org_b", scope="org_b", measure="requests", period="minute", amount=1, at=1
+            tx,
+            org_id="org_b",
+            scope="org_b",
+            measure="requests",
+            period="minute",
+            amount=1,
+            by="test",
+            at=1,
         )
     other = site.sdk("b")
     other.videos.create(prompt="x")
