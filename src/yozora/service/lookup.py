@@ -25,6 +25,7 @@ class Lookup:
             return
         compiled = statement.compile(dialect=database.engine.dialect)
         self.sql, self.order = str(compiled), tuple(compiled.positiontup or ())
+        self.fixed = compiled.params  # those that the statement itself knows, such as a LIMIT
         columns = list(statement.selected_columns)
         self.row: Any = namedtuple("Row", [str(column.key) for column in columns])  # type: ignore[misc]
         kinds = [column.type for column in columns]
@@ -39,7 +40,8 @@ class Lookup:
         if self.kept is None:
             self.kept = self.engine.raw_connection()
             self.kept.driver_connection.execute("PRAGMA busy_timeout = 1000")
-        cursor = self.kept.driver_connection.execute(self.sql, [values[k] for k in self.order])
+        given = [values[name] if name in values else self.fixed[name] for name in self.order]
+        cursor = self.kept.driver_connection.execute(self.sql, given)
         return [self._read(row) for row in cursor.fetchall()]
 
     def one(self, **values: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class Site:
     artifacts: Artifacts
     keys: dict[str, str] = field(default_factory=dict)
     clients: ExitStack = field(default_factory=ExitStack)
+    plain: dict[str | None, httpx2.Client] = field(default_factory=dict)
 
     def sdk(self, who: str = "a", **options: object) -> openai.OpenAI:
         """The SDK, as anybody would set it up."""
@@ -43,11 +44,13 @@ class Site:
         made = openai.OpenAI(base_url=f"{self.address}/v1", api_key=self.keys[who], **given)  # type: ignore[arg-type]
         return self.clients.enter_context(made)
 
-    def http(self, who: str | None = "a", **options: object) -> httpx2.Client:
+    def http(self, who: str | None = "a") -> httpx2.Client:
         """A plain client."""
         headers = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
-        made = httpx2.Client(base_url=self.address, headers=headers, **options)  # type: ignore[arg-type]
-        return self.clients.enter_context(made)
+        if who not in self.plain:
+            made = httpx2.Client(base_url=self.address, headers=headers, timeout=30, verify=False)
+            self.plain[who] = self.clients.enter_context(made)
+        return self.plain[who]
 
     def key(self, org: str, **given: object) -> str:
         """Another key of an organisation."""
@@ -104,20 +107,34 @@ def running(app: object) -> Iterator[str]:
     thread.join()
 
 
-@pytest.fixture
-def site(tmp_path: Path, address: str) -> Iterator[Site]:
-    """A service on SQLite, and once more on PostgreSQL."""
-    settings = Settings(tmp_path, db=address)
-    database = Database(settings.database)
-    artifacts = Artifacts(settings.artifacts)
+@contextmanager
+def site_on(folder: Path, db: str) -> Iterator[Site]:
+    """A service with a database that has its tables."""
+    settings = Settings(folder, db=db)
+    database, artifacts = Database(settings.database), Artifacts(settings.artifacts)
     with database.write() as tx:
         for name in "ab":
             tx.execute(orgs.insert(), {"id": f"org_{name}", "name": name, "created_at": 1})
             row = {"id": f"proj_{name}", "org_id": f"org_{name}", "name": "p", "created_at": 1}
             tx.execute(projects.insert(), row)
-    with running(create_app(settings, database, artifacts)) as place:
-        made = Site(place, settings, database, artifacts)
+    with running(create_app(settings, database, artifacts)) as place, ExitStack() as clients:
+        made = Site(place, settings, database, artifacts, clients=clients)
         made.keys |= {name: made.key(name) for name in "ab"}
-        with made.clients:
-            yield made
+        yield made
     database.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, address: str) -> Iterator[Site]:
+    """A service on SQLite, and once more on PostgreSQL."""
+    with site_on(tmp_path, address) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def sqlite_site(
+    tmp_path_factory: pytest.TempPathFactory, new_sqlite: Callable[[], str]
+) -> Iterator[Site]:
+    """A service on SQLite for all tests of a file, for what never gets as far as the database."""
+    with site_on(tmp_path_factory.mktemp("site"), new_sqlite()) as made:
+        yield made

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from yozora.service.api import document, shown
 from yozora.service.api.document import Routes, says
 from yozora.service.api.errors import missing
-from yozora.service.api.service import Service, of
+from yozora.service.api.service import Service, named, of
 from yozora.service.lookup import Lookup
 from yozora.service.schema import events
 from yozora.service.wishes import WishError
@@ -68,7 +68,7 @@ async def stream(request: Request) -> Response:
 
     204, which tells a browser not to come again, when the video has ended and nothing is left to say.
     """
-    video, tail = request.path_params["video_id"], tail_of(request)
+    video, tail = named(request, "video_id"), tail_of(request)
     _, row = await of(request).identify_with(request, video)
     if row.video_id is None:
         raise missing()

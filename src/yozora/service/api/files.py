@@ -22,7 +22,7 @@ from yozora.service.api.document import Routes, says
 from yozora.service.api.errors import missing
 from yozora.service.api.forms import body
 from yozora.service.api.pages import Page
-from yozora.service.api.service import Service, of
+from yozora.service.api.service import Service, named, of
 from yozora.service.artifacts import CONTENT
 from yozora.service.keys import Identity
 from yozora.service.schema import files
@@ -146,7 +146,7 @@ async def content(request: Request) -> Response:
 @routes.add("DELETE", "/v1/files/{file_id}", **says(document.DeletedFile, 404))
 async def delete(request: Request) -> Response:
     """Delete a file. Videos that were made from it stay; those that are still waiting for it fail."""
-    service, file = of(request), request.path_params["file_id"]
+    service, file = of(request), named(request, "file_id")
     who = await service.identify(request, "videos:write")
     mine = (files.c.id == file, files.c.org_id == who.org_id, files.c.deleted_at.is_(None))
     gone = update(files).where(*mine)
@@ -160,7 +160,7 @@ async def asked_for(request: Request) -> Any:
     """The file that the address names. Raises ApiError when there is none."""
     service = of(request)
     who = await service.identify(request, "videos:read")
-    row = await service.read(lambda tx: found(tx, who.org_id, request.path_params["file_id"]))
+    row = await service.read(lambda tx: found(tx, who.org_id, named(request, "file_id")))
     if row is None:
         raise missing("file")
     return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from yozora.service.settings import Settings
 from yozora.service.wishes import Model
 
 T = TypeVar("T")
+ID = re.compile(rf"[a-z]+_[{ids.ALPHABET}]{{26}}")
 KEY = [column for column in table.c if column.name not in ("name", "created_by", "created_at")]
 SHOWN = [
     videos.c.id, videos.c.model, videos.c.status, videos.c.progress, videos.c.created_at, videos.c.completed_at,
@@ -122,6 +124,12 @@ def of(request: Request) -> Service:
     """The service that a request came to."""
     service: Service = request.app.state.service
     return service
+
+
+def named(request: Request, param: str) -> str:
+    """The id in a request's address; one that cannot be an id is that of nothing."""
+    given = str(request.path_params[param])
+    return given if ID.fullmatch(given) else ""
 
 
 def bearer(request: Request) -> str:

@@ -17,7 +17,7 @@ from yozora.service.api.files import own, stored
 from yozora.service.api.forms import body
 from yozora.service.api.orders import finished, given, order, pictured
 from yozora.service.api.pages import Page
-from yozora.service.api.service import SHOWN, of
+from yozora.service.api.service import SHOWN, named, of
 from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO
 from yozora.service.schema import videos
 from yozora.service.wishes import WishError
@@ -33,7 +33,7 @@ routes = Routes("videos")
 @routes.add("GET", "/v1/videos/{video_id}", **says(Video, 404))
 async def retrieve(request: Request) -> Response:
     """A video: how far it is, and what became of it."""
-    who, row = await of(request).identify_with(request, request.path_params["video_id"])
+    who, row = await of(request).identify_with(request, named(request, "video_id"))
     if row.video_id is None:
         raise missing()
     return shown.video_answer(shown.video(row, "video_"))
@@ -78,7 +78,7 @@ async def listing(request: Request) -> Response:
 )
 async def content(request: Request) -> Response:
     """The video itself, a thumbnail, or a sheet of its frames; in parts where a Range is asked for."""
-    service, video = of(request), request.path_params["video_id"]
+    service, video = of(request), named(request, "video_id")
     _, row = await service.identify_with(request, video)
     variant = request.query_params.get("variant", "video")
     if row.video_id is None:
@@ -103,7 +103,7 @@ async def content(request: Request) -> Response:
 @routes.add("DELETE", "/v1/videos/{video_id}", **says(document.Deleted, 404, 409))
 async def delete(request: Request) -> Response:
     """Delete a video that is finished or failed, and its files."""
-    service, video = of(request), request.path_params["video_id"]
+    service, video = of(request), named(request, "video_id")
     who = await service.identify(request, "videos:write")
 
     def work(tx: Connection) -> None:
@@ -118,7 +118,7 @@ async def delete(request: Request) -> Response:
 @routes.add("POST", "/v1/videos/{video_id}/cancel", **says(Video, 404, 409))
 async def cancel(request: Request) -> Response:
     """Stop a video that is queued or in progress; nothing is charged. Its status is then failed, its code cancelled."""
-    service, video = of(request), request.path_params["video_id"]
+    service, video = of(request), named(request, "video_id")
     who = await service.identify(request, "videos:write")
 
     def work(tx: Connection) -> Any:
@@ -154,7 +154,7 @@ async def remix(request: Request) -> Response:
         asked = wishes.read(wishes.Remix, fields)
 
     def build(tx: Connection) -> wishes.Wish:
-        source = finished(tx, who, request.path_params["video_id"], None)
+        source = finished(tx, who, named(request, "video_id"), None)
         return wishes.remix(asked, source, service.offered(who))
 
     return shown.video_answer(shown.video(await order(service, request, who, asked, build)))
