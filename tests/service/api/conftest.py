@@ -95,16 +95,18 @@ class Site:
 @contextmanager
 def running(app: object) -> Iterator[str]:
     """The address of an application that is served meanwhile."""
-    config = uvicorn.Config(app, port=0, log_level="warning")  # type: ignore[arg-type]
+    config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     host, port = server.servers[0].sockets[0].getsockname()
-    yield f"http://{host}:{port}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

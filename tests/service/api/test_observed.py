@@ -18,8 +18,7 @@ SECRET = "nobody is to read these words"
 
 def figures(site: Site) -> dict[tuple[str, ...], float]:
     key = site.key("a", scopes=["admin"], models=None, expires_at=None)
-    with site.http(None) as http:
-        answer = http.get("/metrics", headers={"authorization": f"Bearer {key}"})
+    answer = site.http(None).get("/metrics", headers={"authorization": f"Bearer {key}"})
     assert answer.status_code == 200
     return {
         (sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
@@ -30,12 +29,12 @@ def figures(site: Site) -> dict[tuple[str, ...], float]:
 
 def test_figures_follow_what_happens(site: Site) -> None:
     assert ("yozora_videos_open", "model=nano", "status=queued") not in figures(site)
-    with site.http() as http:
-        video = http.post("/v1/videos", json={"prompt": SECRET}).json()["id"]
-        for _ in range(3):
-            http.get(f"/v1/videos/{video}")
-        http.get("/v1/videos/video_none")
-        http.get("/no/such/place")
+    http = site.http()
+    video = http.post("/v1/videos", json={"prompt": SECRET}).json()["id"]
+    for _ in range(3):
+        http.get(f"/v1/videos/{video}")
+    http.get("/v1/videos/video_none")
+    http.get("/no/such/place")
     now = figures(site)
     assert now["yozora_videos_open", "model=nano", "status=queued"] == 1
     assert now["yozora_holds_open",] == 1
@@ -55,22 +54,22 @@ def test_figures_follow_what_happens(site: Site) -> None:
 
 
 def test_figures_are_for_admins(site: Site) -> None:
-    with site.http(None) as http:
-        assert http.get("/metrics").status_code == 401
+    http = site.http(None)
+    assert http.get("/metrics").status_code == 401
     key = site.key("a", scopes=["videos:read"], models=None, expires_at=None)
-    with site.http(None) as http:
-        assert http.get("/metrics", headers={"authorization": f"Bearer {key}"}).status_code == 403
+    assert http.get("/metrics", headers={"authorization": f"Bearer {key}"}).status_code == 403
 
 
 def test_logs_and_spans_tell_neither_words_nor_keys(
-    site: Site, caplog: pytest.LogCaptureFixture
+    sqlite_site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
+    site = sqlite_site  # once: a process has one provider of traces
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(provider)
-    with caplog.at_level(logging.INFO), site.http() as http:
-        answer = http.post("/v1/videos", json={"prompt": SECRET})
+    with caplog.at_level(logging.INFO):
+        answer = site.http().post("/v1/videos", json={"prompt": SECRET})
     form = Lines()
     mine = [record for record in caplog.records if record.name.startswith("yozora")]
     lines = [json.loads(form.format(record)) for record in mine]

@@ -43,7 +43,11 @@ def test_a_video_from_its_creation_to_its_deletion(site: Site) -> None:
 
 
 def test_creating_and_waiting(site: Site) -> None:
-    worker = threading.Thread(target=lambda: time.sleep(0.3) or site.work())
+    def work() -> None:
+        while not site.work():
+            time.sleep(0.05)
+
+    worker = threading.Thread(target=work)
     worker.start()
     done = site.sdk().videos.create_and_poll(prompt="a red ball falls")
     worker.join()
