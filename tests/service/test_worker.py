@@ -20,6 +20,7 @@ from yozora.errors import YozoraError
 from yozora.service import ids, jobs, worker
 from yozora.service.artifacts import CONTENT, SPRITESHEET, THUMBNAIL, Artifacts
 from yozora.service.database import Database
+from yozora.service.provenance import examine
 from yozora.service.schema import events
 from yozora.service.settings import Settings
 from yozora.service.worker import Shift, Worker
@@ -78,6 +79,9 @@ def test_a_batch_is_made_at_once_each_as_it_would_be_alone(bench: Bench) -> None
     assert row.bytes == path.stat().st_size
     assert read_image(path.with_name(THUMBNAIL)).shape == (32, 32, 3)
     assert read_image(path.with_name(SPRITESHEET)).shape[1] > 9 * 32
+    found = examine(path)
+    assert (found.signature, found.generated) == ("valid", True)
+    assert (found.facts["model"], found.facts["seed"]) == ("debug", 1)
     assert bench.queue.audit() == []
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yozora
+from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.service.wishes import Model
 
@@ -34,6 +35,7 @@ class Loaded:
 
     pipeline: Pipeline
     version: Version
+    weights: str  # SHA-256 of the transformer's file, in hex
 
     @property
     def bytes(self) -> int:
@@ -82,6 +84,10 @@ class Models:
             log.info("dropped %s from memory", oldest)
         return kept.pipeline
 
+    def weights(self, name: str) -> str:
+        """SHA-256, in hex, of the weights that a loaded model has."""
+        return self._loaded[name].weights
+
     @property
     def used(self) -> int:
         """Bytes of all weights in memory."""
@@ -96,7 +102,7 @@ class Models:
         from yozora.sampling.pipeline import load
 
         try:
-            made = Loaded(load(folder), now)
+            made = Loaded(load(folder), now, content_hash(folder / FILES[0]))
         except YozoraError as error:
             if before is None:
                 raise

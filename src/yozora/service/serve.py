@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from yozora.errors import YozoraError
 from yozora.service import accounts, ids, jobs, keys
 from yozora.service.artifacts import Artifacts
+from yozora.service.certificate import load_credentials
 from yozora.service.database import Database
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
@@ -46,6 +47,7 @@ def serve(settings: Settings, say: Callable[[str, str | None], None]) -> None:
     database = Database(settings.database)
     database.upgrade()
     keys.pepper(settings.data)
+    load_credentials(settings.credentials)
     with listen(settings.host, settings.port) as listener:
         with database.write() as tx:
             password = accounts.bootstrap(tx, at=ids.now())

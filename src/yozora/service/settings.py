@@ -45,3 +45,8 @@ class Settings:
     def uploads(self) -> Path:
         """Stills and clips that clients have sent."""
         return self.data / "uploads"
+
+    @property
+    def credentials(self) -> Path:
+        """What videos are signed with."""
+        return self.data / "credentials"

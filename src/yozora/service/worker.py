@@ -26,6 +26,7 @@ from yozora.service.artifacts import VIDEO, Artifacts, named
 from yozora.service.database import Database
 from yozora.service.failpoints import reach
 from yozora.service.jobs import Job
+from yozora.service.provenance import Facts, Sealer
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 from yozora.service.sources import find
@@ -59,6 +60,7 @@ class Worker:
         self.database = Database(self.settings.database)
         self.artifacts = Artifacts(self.settings.artifacts)
         self.models = Models(self.settings.models, self.settings.memory)
+        self.sealer = Sealer(self.settings.credentials)
         self._tidied = 0.0
         self._stopped_at: float | None = None
 
@@ -206,12 +208,15 @@ class Shift:
             raise Stopped
 
     def deliver(self, job: Job, clip: Clip) -> None:
-        """Put a clip on disk, then complete its job; what turns out to be nobody's is removed."""
+        """Put a clip on disk, marked and signed, then complete its job; what turns out to be nobody's is removed."""
         from yozora.service.making import save
 
-        artifacts = self.worker.artifacts
+        artifacts, sealer = self.worker.artifacts, self.worker.sealer
+        weights = self.worker.models.weights(job.model)
+        facts = Facts(job.model, job.prompt, ids.now(), weights, job.params.get("seed"))
         with artifacts.adding(job.artifact) as folder:
-            save(clip, folder)
+            save(sealer.mark(clip, facts), folder)
+            sealer.seal(folder / VIDEO, folder / VIDEO, facts)
             sha256, size = content_hash(folder / VIDEO), (folder / VIDEO).stat().st_size
         reach("after-rename")
         taken = (time.monotonic() - self.began) / len(self.batch)
