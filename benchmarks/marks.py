@@ -44,7 +44,7 @@ def films(page: Report, width: int, height: int, fps: float) -> Iterator[tuple[s
             continue
         scale = max(width / info.width, height / info.height)
         size = (max(width, round(info.width * scale)), max(height, round(info.height * scale)))
-        for start in np.linspace(0, max(0.0, info.seconds - 2.5), 3):
+        for start in np.linspace(0, max(0.0, info.seconds - 2.5), 2):
             clip = read(path, fps=fps, size=size, start=float(start), seconds=2.1)
             yield path.stem, Clip(np.ascontiguousarray(clip.frames[:, :height, :width]), fps)
 
