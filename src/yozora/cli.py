@@ -17,7 +17,7 @@ from yozora import __version__
 from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
-from yozora.cli_serve import serve, worker
+from yozora.cli_serve import backup, restore, serve, worker
 from yozora.cli_service import keys, orgs, prices, usage
 from yozora.cli_verify import verify
 from yozora.errors import YozoraError
@@ -953,3 +953,5 @@ main.add_command(usage)
 main.add_command(serve)
 main.add_command(worker)
 main.add_command(verify)
+main.add_command(backup)
+main.add_command(restore)

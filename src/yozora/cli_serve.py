@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from yozora.terminal import COUNT, DATA, DB, POSITIVE, as_json, print_json, say
+from yozora.terminal import ANY, COUNT, DATA, DB, FILE, POSITIVE, as_json, print_json, say
 
 if TYPE_CHECKING:
     from yozora.service.settings import Settings
@@ -47,6 +47,10 @@ WORK = (
         default=30.0,
         show_default=True,
         help="Seconds that a worker may go on after it was told to end.",
+    ),
+    option(
+        "--log", type=click.Choice(["text", "json"]), default="text", show_default=True,
+        help="Logs for people, or one JSON object a line.",
     ),
 )  # fmt: skip
 
@@ -89,6 +93,11 @@ def settings(data: Path | None, db: str | None, **given: Any) -> Settings:
 @option(
     "--retention", type=POSITIVE, default=30.0, show_default=True, help="Days that videos are kept."
 )
+@option(
+    "--providers",
+    type=FILE,
+    help="A TOML file of other services that speak the same API, whose models are offered too.",
+)
 @as_json
 def serve(as_json: bool, **options: Any) -> None:
     """Serve models to others over the OpenAI Videos API, until SIGTERM or Ctrl-C.
@@ -126,3 +135,37 @@ def worker(as_json: bool, **options: Any) -> None:
     report = {"worker": name, "models": list(chosen.models)}
     print_json(report) if as_json else say(f"worker {name} begins; Ctrl-C ends it")
     work(chosen, name, threading.Event())
+
+
+@click.command()
+@click.argument("file", type=ANY)
+@with_options(DATA, DB)
+@as_json
+def backup(file: Path, data: Path | None, db: str | None, as_json: bool) -> None:
+    """Write a whole service to FILE (.tar), while it runs: its tables, videos, uploads and secrets.
+
+    The file holds the secrets that keys are checked with: keep it as safe as the service.
+    """
+    from yozora.service.backup import back_up
+
+    counts = back_up(settings(data, db), file)
+    print_json({"file": str(file), **counts}) if as_json else say(
+        f"wrote {counts['videos']} videos and {counts['files']} files to {file}"
+    )
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@with_options(DATA, DB)
+@as_json
+def restore(file: Path, data: Path | None, db: str | None, as_json: bool) -> None:
+    """Make a service of a backup, in a new folder and an empty database.
+
+    The database may be of another kind than before: so a service moves from SQLite to PostgreSQL.
+    """
+    from yozora.service.backup import restore as bring_back
+
+    counts = bring_back(settings(data, db), file)
+    print_json({"file": str(file), **counts}) if as_json else say(
+        f"restored {counts['videos']} videos and {counts['files']} files from {file}"
+    )

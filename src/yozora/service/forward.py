@@ -8,6 +8,7 @@ next. Where no answer came, nobody knows; then the same provider is asked until 
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -432,3 +433,10 @@ def kind_of(path: Path) -> str:
     if head.startswith(b"\xff\xd8"):
         return "image/jpeg"
     return "image/webp" if head[8:12] == b"WEBP" else "image/png"
+
+
+def forward(settings: Settings, name: str, stop: threading.Event) -> None:
+    """Forward in this process until ``stop`` is set, by SIGTERM or SIGINT too."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Forwarder(settings, name, stop).run()

@@ -354,7 +354,8 @@ def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None)
     """Take back the jobs whose lease has run out, and all jobs of a ``worker`` that is known to be dead.
 
     They are queued again, each alone in case it was the company that was too much, and given up when so many workers
-    were lost over them. Returns the names of the artifacts that those attempts may have left.
+    were lost over them; but never while a provider may be making them, who has to be asked first. Returns the names of
+    the artifacts that those attempts may have left.
     """
     dead = videos.c.lease_until <= at
     if worker is not None:
@@ -372,7 +373,7 @@ def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None)
         tx.execute(mine.values(lost=lost))
         if row.cancel_requested:
             fail(tx, row.id, code="cancelled", message=CANCELLED, at=at)
-        elif lost >= losses:
+        elif lost >= losses and not row.upstream:
             message = (
                 f"It was given up after {lost} workers had ended over it; nothing was charged."
             )

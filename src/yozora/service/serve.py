@@ -1,4 +1,4 @@
-"""The whole service on one machine: the interface and its workers, each a process of its own, kept running.
+"""The whole service on one machine: the interface, workers and a forwarder, each a process of its own, kept running.
 
 The process that is started listens, but answers nothing itself: so an interface that dies comes back at the same
 address, and what knocks meanwhile waits. A worker that dies gives its jobs back at once.
@@ -16,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from yozora.errors import YozoraError
-from yozora.service import accounts, ids, jobs, keys
+from yozora.service import accounts, ids, jobs, keys, logs, retention, tracing
 from yozora.service.artifacts import Artifacts
 from yozora.service.certificate import load_credentials
 from yozora.service.database import Database
+from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 from yozora.service.worker import TIDY, new_name, tidy, work
@@ -31,6 +33,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 HEAVY = ["yozora.service.making", "yozora.service.worker"]
 SOON, LATEST = 0.2, 30.0  # seconds until a process that died is begun again: at first, and at most
 STEADY = 2.0  # seconds after which a process counts as having begun well
+SWEEP = 600.0  # seconds between two looks for what was kept for a time only
 CLOSING = 5  # seconds that open connections have when the interface ends
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,8 @@ def serve(settings: Settings, say: Callable[[str, str | None], None]) -> None:
     Raises:
         YozoraError: a model is missing, the database cannot be used, or nothing can listen at the address.
     """
-    Models(settings.models)
+    Offer(Models(settings.models), read_providers(settings.providers))
+    logs.begin(settings.log)
     database = Database(settings.database)
     database.upgrade()
     keys.pepper(settings.data)
@@ -82,6 +86,8 @@ def answer(settings: Settings, listener: socket.socket) -> None:
 
     from yozora.service.api.app import create_app
 
+    logs.begin(settings.log)
+    tracing.begin("yozora-interface")
     app = create_app(settings, Database(settings.database), Artifacts(settings.artifacts))
     server = uvicorn.Server(
         uvicorn.Config(
@@ -103,10 +109,22 @@ def answer(settings: Settings, listener: socket.socket) -> None:
 
 def make(settings: Settings, name: str) -> None:
     """A worker, in a process of its own."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logs.begin(settings.log)
+    tracing.begin("yozora-worker")
     stop = threading.Event()
     watch_parent(stop.set)
     work(settings, name, stop)
+
+
+def pass_on(settings: Settings, name: str) -> None:
+    """A forwarder, in a process of its own."""
+    from yozora.service.forward import forward
+
+    logs.begin(settings.log)
+    tracing.begin("yozora-forwarder")
+    stop = threading.Event()
+    watch_parent(stop.set)
+    forward(settings, name, stop)
 
 
 def watch_parent(end: Callable[[], None]) -> None:
@@ -122,19 +140,31 @@ def watch_parent(end: Callable[[], None]) -> None:
 
 @dataclass
 class Place:
-    """A process that is to run: a worker, or the interface."""
+    """A process that is to run, of one of KINDS."""
 
-    worker: bool
+    kind: str
     process: BaseProcess | None = None
-    name: str = ""  # the worker's, which is new with each process
+    name: str = ""  # by which jobs know who has them; new with each process
     begun: float = 0.0
     due: float = 0.0  # when to begin it again
     pause: float = SOON  # until then, should it die now
 
     @property
+    def works(self) -> bool:
+        """Whether it holds jobs."""
+        return self.kind != "interface"
+
+    @property
     def dead(self) -> bool:
         """Whether it has ended, and nobody has noticed yet."""
         return self.process is not None and not self.process.is_alive()
+
+
+KINDS: dict[str, Callable[[Settings, Any], None]] = {
+    "interface": answer,
+    "worker": make,
+    "forwarder": pass_on,
+}
 
 
 class Keeper:
@@ -144,8 +174,11 @@ class Keeper:
         self.settings, self.listener, self.database = settings, listener, database
         self.artifacts = Artifacts(settings.artifacts)
         self.stop = threading.Event()
-        self.places = [Place(worker) for worker in [False, *[True] * settings.workers]]
+        forwarders = ["forwarder"] if settings.providers else []
+        kinds = ["interface", *["worker"] * settings.workers, *forwarders]
+        self.places = [Place(kind) for kind in kinds]
         self.looked = time.monotonic()
+        self.swept = -SWEEP
 
     def run(self) -> None:
         """Keep everything running until SIGTERM or SIGINT, then let it end in good order."""
@@ -166,9 +199,9 @@ class Keeper:
 
     def begin(self, place: Place) -> None:
         """Begin a process."""
-        place.name = new_name() if place.worker else ""
-        target, more = (make, place.name) if place.worker else (answer, self.listener)
-        place.process = PROCESSES.Process(target=target, args=(self.settings, more))
+        place.name = new_name() if place.works else ""
+        more = place.name if place.works else self.listener
+        place.process = PROCESSES.Process(target=KINDS[place.kind], args=(self.settings, more))
         place.begun = time.monotonic()
         place.process.start()
 
@@ -176,19 +209,19 @@ class Keeper:
         """Give back what a process that died had, and have it begun again: later, when it keeps dying."""
         if place.process is None:
             return
-        what = f"worker {place.name}" if place.worker else "the interface"
-        log.warning("%s ended with %s; another begins", what, place.process.exitcode)
+        code = place.process.exitcode
+        log.warning("%s %s ended with %s; another begins", place.kind, place.name, code)
         now = time.monotonic()
         place.process, place.due = None, now
         if now - place.begun < STEADY:
             place.due, place.pause = now + place.pause, min(LATEST, 2 * place.pause)
         else:
             place.pause = SOON
-        if place.worker:
+        if place.works:
             tidy(self.database, self.artifacts, self.settings, worker=place.name)
 
     def look(self) -> None:
-        """Now and then: kill workers that hang, so that others take their place."""
+        """Now and then: kill workers that hang, so that others take their place, and clean up."""
         if time.monotonic() - self.looked < TIDY:
             return
         self.looked = time.monotonic()
@@ -198,11 +231,14 @@ class Keeper:
             if place.process is not None and place.name in silent:
                 log.warning("worker %s has been silent for too long", place.name)
                 place.process.kill()
+        if time.monotonic() - self.swept > SWEEP:
+            self.swept = time.monotonic()
+            retention.clean(self.database, Artifacts(self.settings.uploads), ids.now())
 
     def end(self) -> None:
         """Workers first, so that what they finish can still be fetched; then the interface."""
-        for workers in (True, False):
-            group = [one for one in self.places if one.worker == workers]
+        for working in (True, False):
+            group = [one for one in self.places if one.works == working]
             running = [(one, one.process) for one in group if one.process is not None]
             for _, process in running:
                 process.terminate()
@@ -210,5 +246,5 @@ class Keeper:
                 process.join(self.settings.grace / 1000 + CLOSING)
                 process.kill()
                 process.join()
-                if place.worker:
+                if place.works:
                     tidy(self.database, self.artifacts, self.settings, worker=place.name)

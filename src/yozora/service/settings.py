@@ -27,9 +27,8 @@ class Settings:
     grace: int = 30_000  # how long a worker may go on after it was told to end
     losses: int = 3  # workers that may die over one job before it is given up
     retention: int = 30 * DAY  # how long a finished video is kept
-    providers: Path | None = (
-        None  # a file of other services whose models are offered too; see providers.py
-    )
+    providers: Path | None = None  # a file of services whose models are offered too: providers.py
+    log: str = "text"  # how processes write their logs: text or json
 
     @property
     def database(self) -> str:
