@@ -407,13 +407,22 @@ def search_corpus(
     """Find clips by words of their captions and sources, or by likeness."""
     from yozora.corpus import report
     from yozora.corpus.catalogue import Corpus
-    from yozora.corpus.search import by_id, by_likeness, by_words
+    from yozora.corpus.looks import of_film, of_row, place
+    from yozora.corpus.search import by_id, by_likeness, by_look, by_words
     from yozora.footage.survey import hash_of_film
+    from yozora.video import read
 
     if like and words:
         raise Failure("search for words, or for what is like a clip: both at once is not possible.")
     corpus = Corpus.open(directory)
-    if like:
+    if like and place(corpus).is_dir():
+        looks = (
+            of_film(read(like, fps=8), 17)
+            if Path(like).is_file()
+            else [of_row(corpus, by_id(corpus, like))]
+        )
+        found = by_look(corpus, looks, limit)
+    elif like:
         if Path(like).is_file():
             bits = hash_of_film(Path(like)).bits
         else:
@@ -434,6 +443,36 @@ def search_corpus(
             click.echo(f"      {caption}")
     if not found:
         say("no clip was found")
+
+
+@corpus_group.command("dedup")
+@click.argument("directory", type=FOLDER, metavar="DIR")
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0.5, 1),
+    default=0.9,
+    show_default=True,
+    help="How alike two clips of different files are for the later one to be a copy.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be left out.")
+@as_json
+def dedup_corpus(directory: Path, similarity: float, dry_run: bool, as_json: bool) -> None:
+    """Leave out footage that is a copy of another file's: cropped, mirrored, recoloured, coded again, subtitled.
+
+    What is left out is noted with its reason, and stays out when its file is taken in again. The vectors by which
+    clips are compared are kept in the corpus, and `corpus search --like` uses them from then on.
+    """
+    from yozora.corpus.catalogue import Corpus
+    from yozora.corpus.dedup import dedup
+
+    with progress_bar() as bar:
+        found = dedup(Corpus.open(directory), similarity=similarity, dry_run=dry_run, progress=bar)
+    if as_json:
+        print_json({"copies": [one.to_json() for one in found], "dry_run": dry_run})
+        return
+    for one in found:
+        say(f"{one.source}: {one.reason}")
+    say(f"{len(found)} clips {'would be' if dry_run else 'are'} left out of {directory}")
 
 
 @corpus_group.command("report")

@@ -21,11 +21,10 @@ import re
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ import pyarrow.compute as pc
 
 from yozora import video
 from yozora.artifact import building, scratch, write_atomic
-from yozora.corpus import notes
+from yozora.corpus import notes, tables
 from yozora.corpus.captions import keeping
 from yozora.corpus.lock import locked, writing
 from yozora.corpus.recording import Recorder, clip_hash
@@ -401,6 +400,21 @@ class Corpus:
         kept = [clip for clip in clips if clip not in gone]
         notes.add(self.path / notes.FINISHED, {"key": key, "source": source, "clips": kept})
 
+    def leave_out(self, clips: Mapping[str, str], rule: str) -> None:
+        """Takes clips' rows away by a rule, with a reason each that names the clip first, and notes that.
+
+        Tagged states keep their rows, and so the files stay until something is taken back. Raises YozoraError for a
+        state of the past, while clips are being taken back, or when the catalogue cannot be rewritten.
+        """
+        self._require_present()
+        with locked(self.path, alone=False), writing(self.path):
+            rows = self.pick(clips)
+            for clip, row in rows.items():
+                self.drop(row.source, clips[clip], rule=rule, start=start_of(row) or 0.0)
+            notes.leave_out(self.path, set(rows))
+            for table in tables.tables(self.path):
+                tables.delete(table, list(rows))
+
     def remove(self, clips: Collection[str], sources: Collection[str] = ()) -> None:
         """Removes clips for good: their files, their rows, all earlier versions of the catalogue with the tags on them,
         what is noted of ``sources`` and of the clips' files, and what killed processes left. To be called alone (see
@@ -410,20 +424,8 @@ class Corpus:
         """
         self._require_present()
         notes.erase(self.path, clips, sources)
-        dataset = self._dataset()
-        wanted = list(clips)
-        try:
-            for start in range(0, len(wanted), COMMIT_ROWS):
-                some = ", ".join(f"'{clip}'" for clip in wanted[start : start + COMMIT_ROWS])
-                dataset.delete(f"id IN ({some})")
-            dataset.optimize.compact_files(
-                materialize_deletions=True, materialize_deletions_threshold=0.0
-            )
-            for tag in dataset.tags.list():
-                dataset.tags.delete(tag)
-            dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise YozoraError(f"{self._catalogue} could not be rewritten: {error}.") from error
+        for table in tables.tables(self.path):
+            tables.purge(table, clips)
         there = {row.path for row in self.rows()}
         for file in sorted((self.path / "clips").rglob("*.mp4")):
             if file.relative_to(self.path).as_posix() not in there:
@@ -432,16 +434,9 @@ class Corpus:
             shutil.rmtree(left, ignore_errors=True)
 
     def remains(self, clips: Collection[str]) -> list[str]:
-        """What the catalogue still holds of removed clips, a sentence each: rows, versions, files of neither."""
-        dataset = self._dataset()
-        left = [f"{self._catalogue} has {row.id}" for row in self.rows() if row.id in clips]
-        if len(dataset.versions()) > 1 or dataset.tags.list():
-            left.append(f"{self._catalogue} has earlier versions")
-        mine = {
-            Path(file.path).name for part in dataset.get_fragments() for file in part.data_files()
-        }
-        stored = (path for path in (self.path / "catalogue.lance" / "data").glob("*"))
-        return left + [f"{path} belongs to no row" for path in stored if path.name not in mine]
+        """What is still known of removed clips, a sentence each: tables' rows, versions and files of neither, notes."""
+        held = [left for table in tables.tables(self.path) for left in tables.remains(table, clips)]
+        return held + notes.remains(self.path, clips)
 
     def _stored(
         self, items: Iterable[tuple[Clip, Record]], recorder: Recorder, workers: int
@@ -540,7 +535,7 @@ class Corpus:
 
     @property
     def _catalogue(self) -> str:
-        return str(self.path / "catalogue.lance")
+        return str(self.path / tables.CATALOGUE)
 
     def _dataset(self) -> Any:
         try:

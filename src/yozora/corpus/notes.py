@@ -50,20 +50,44 @@ def add(file: Path, line: dict[str, Any]) -> None:
 
 
 def erase(corpus: Path, clips: Collection[str], sources: Collection[str]) -> None:
-    """Rewrites both lists without what they say of these sources and clips."""
-    gone = set(clips)
-    drops = (
+    """Rewrites both lists without what they say of these sources and clips.
+
+    A file of which a clip was left out for its likeness to one of these is to be read again.
+    """
+    gone, drops = set(clips), read_drops(corpus)
+    alike = {drop["source"] for drop in drops if not gone.isdisjoint(CLIP.findall(drop["reason"]))}
+    kept = [
         drop
-        for drop in read_drops(corpus)
+        for drop in drops
         if drop["source"] not in sources and gone.isdisjoint(CLIP.findall(drop["reason"]))
-    )
-    marks = (
+    ]
+    marks = [
         mark
         for mark in lines(corpus / FINISHED)
-        if mark.get("source") not in sources and gone.isdisjoint(mark.get("clips", ()))
-    )
-    for name, kept in ((DROPS, list(drops)), (FINISHED, list(marks))):
-        write_atomic(corpus / name, "".join(json.dumps(line) + "\n" for line in kept))
+        if mark.get("source") not in alike.union(sources) and gone.isdisjoint(mark.get("clips", ()))
+    ]
+    for name, left in ((DROPS, kept), (FINISHED, marks)):
+        write_atomic(corpus / name, "".join(json.dumps(line) + "\n" for line in left))
+
+
+def leave_out(corpus: Path, clips: Collection[str]) -> None:
+    """Takes clips out of what is noted of the files that they are of, which stay finished without them."""
+    gone = set(clips)
+    for mark in {mark.get("source"): mark for mark in lines(corpus / FINISHED)}.values():
+        if not gone.isdisjoint(mark.get("clips", ())):
+            kept = [clip for clip in mark["clips"] if clip not in gone]
+            add(corpus / FINISHED, {**mark, "clips": kept})
+
+
+def remains(corpus: Path, clips: Collection[str]) -> list[str]:
+    """What both lists still say of erased clips, a sentence each."""
+    return [
+        f"{corpus / name} has {clip}"
+        for name in (DROPS, FINISHED)
+        if (corpus / name).exists()
+        for clip in sorted(set(CLIP.findall((corpus / name).read_text("utf-8", "replace"))))
+        if clip in clips
+    ]
 
 
 def lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ to be cleared when a clip is taken back.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from yozora.corpus.catalogue import Corpus
+from yozora.corpus.likeness import Vectors, alike
+from yozora.corpus.looks import read_looks
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
 
@@ -64,6 +66,15 @@ def by_likeness(corpus: Corpus, bits: int, limit: int = 20) -> list[Found]:
             yield from zip(batch["id"].filter(known).to_pylist(), 1 - apart / 64, strict=True)
 
     return best(corpus, fits(), limit)
+
+
+def by_look(corpus: Corpus, looks: Sequence[Vectors], limit: int = 20) -> list[Found]:
+    """The clips that look most like any of these (see likeness.py), best first; of those that were looked at."""
+    ids, vectors = read_looks(corpus)
+    fits = alike(np.stack(looks), vectors).max(0) if ids else []
+    there = set(corpus.ids())
+    found = ((clip, float(fit)) for clip, fit in zip(ids, fits, strict=True) if clip in there)
+    return best(corpus, found, limit)
 
 
 def by_id(corpus: Corpus, start: str) -> Row:

@@ -5,6 +5,7 @@ All of it is decided in the order of the files, whatever engine reads them and h
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any
 from yozora.footage.sieve import Hashes
 from yozora.footage.store import Drop, Store, Stored
 from yozora.footage.work import Job, Left, Taken
+
+CLIP = re.compile("[0-9a-f]{64}")  # a clip's id, in a reason
 
 Read = Callable[[Iterable[Job]], Iterator[tuple[Job, Taken | None]]]
 
@@ -40,8 +43,11 @@ class Taking:
         self.left: list[Left] = []
         self.again = 0
         self._before: dict[str, list[Drop]] = defaultdict(list)
+        self._copies: dict[str, Drop] = {}  # clips that were left out once all was in, by their ids
         for drop in corpus.drops():
             self._before[drop["source"]].append(drop)
+            if drop["rule"] == "similarity":
+                self._copies[CLIP.findall(drop["reason"])[0]] = drop
         self._finished = corpus.finished()
         self._first: dict[str, str] = {}  # clip -> the file it came from first in this ingest
         self._alike: list[Stored] = []
@@ -60,7 +66,11 @@ class Taking:
             for row in taken.rows:
                 new = row.id not in known and row.id not in self._first
                 same = self._same(row, hashes) if new else None
-                if same is not None:
+                if new and row.id in self._copies:
+                    copy = self._copies[row.id]
+                    start = row.labels["start"]
+                    outcome.left.append(Left(row.source, start, copy["rule"], copy["reason"]))
+                elif same is not None:
                     why = f"It looks the same as the clip {same}."
                     outcome.left.append(
                         Left(row.source, row.labels["start"], "duplicate_bits", why)

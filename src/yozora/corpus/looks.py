@@ -1,0 +1,77 @@
+"""The vectors of likeness.py of a corpus's footage: a Lance table beside the catalogue, made once for each clip.
+
+    DIR/looks/<name of the vectors>.lance    id, look
+
+They go when the clips that they were made of are taken back (see revoke.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import lance
+import numpy as np
+import pyarrow as pa
+
+from yozora.corpus.catalogue import Corpus
+from yozora.corpus.likeness import NAME, PARTS, WIDTH, Vectors, look
+from yozora.corpus.lock import locked, writing
+from yozora.corpus.schema import Row
+from yozora.corpus.tables import LOOKS
+from yozora.video import Clip
+
+PART = 256  # clips a commit: what a killed process has to do again at most
+SIZE = len(PARTS) * WIDTH
+COLUMNS = pa.schema([("id", pa.string()), ("look", pa.list_(pa.float16(), SIZE))])
+
+Progress = Callable[[int, int], None]  # done, total
+
+
+def place(corpus: Corpus) -> Path:
+    """Where a corpus keeps its vectors."""
+    return corpus.path / LOOKS / f"{NAME}.lance"
+
+
+def read_looks(corpus: Corpus) -> tuple[list[str], Vectors]:
+    """The ids of the clips that have been looked at, and their vectors [N, PARTS, WIDTH]; none where nobody looked."""
+    if not place(corpus).is_dir():
+        return [], np.zeros((0, len(PARTS), WIDTH), np.float32)
+    table = lance.dataset(str(place(corpus))).to_table()
+    flat = table["look"].combine_chunks().flatten().to_numpy().astype(np.float32)
+    return table["id"].to_pylist(), flat.reshape(-1, len(PARTS), WIDTH)
+
+
+def fill(corpus: Corpus, progress: Progress = lambda done, total: None) -> None:
+    """Looks at all footage that was not looked at yet. Raises YozoraError when a clip has lost its file."""
+    known = set(read_looks(corpus)[0])
+    todo = [clip for clip in corpus.ids(kind="footage") if clip not in known]
+    for start in range(0, len(todo), PART):
+        progress(start, len(todo))
+        with locked(corpus.path, alone=False):  # nothing is taken back between reading and writing
+            rows = list(corpus.pick(todo[start : start + PART]).values())
+            add(corpus, [row.id for row in rows], [of_row(corpus, row) for row in rows])
+
+
+def add(corpus: Corpus, clips: Sequence[str], vectors: Collection[Vectors]) -> None:
+    """Appends the vectors of these clips, all or none."""
+    flat = np.stack([one.ravel() for one in vectors]).astype(np.float16)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), SIZE)
+    table = pa.table([pa.array(clips, pa.string()), column], schema=COLUMNS)
+    with writing(corpus.path):
+        place(corpus).parent.mkdir(exist_ok=True)
+        mode = "append" if place(corpus).is_dir() else "create"
+        lance.write_dataset(table, str(place(corpus)), mode=mode)
+
+
+def of_row(corpus: Corpus, row: Row) -> Vectors:
+    """A clip's vectors, without the bars that its labels tell of."""
+    frames = corpus.read(row).frames
+    left, top, width, height = row.labels.get("content", (0, 0, row.width, row.height))
+    return look(frames[:, top : top + height, left : left + width])
+
+
+def of_film(film: Clip, frames: int) -> list[Vectors]:
+    """The vectors of each stretch of so many frames of a film."""
+    starts = range(0, max(1, len(film) - frames // 2), frames)
+    return [look(film.frames[start : start + frames]) for start in starts]
