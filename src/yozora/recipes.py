@@ -28,6 +28,7 @@ FROM_ZERO = {
     "warmup",
     "read_captions",
     "duplicate_bits",
+    "variants",
 }  # whole numbers that may be 0; all others count from 1
 
 
@@ -76,7 +77,7 @@ def debug() -> ModelRecipe:
     config = DiTConfig(latent=16, width=32, depth=2, heads=2, state=STATE, state_block=1)
     shapes = (Shape(9, 32, 32, 8.0), Shape(1, 32, 32, 8.0))
     return ModelRecipe(
-        "debug", config, shapes=shapes, batch=4, steps=20, warmup=2, validate_every=10
+        "debug", config, shapes=shapes, batch=4, steps=20, warmup=2, validate_every=10, variants=2
     )
 
 

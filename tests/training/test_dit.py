@@ -73,6 +73,15 @@ def test_shares_of_tasks_footage_and_empty_captions_are_the_recipes() -> None:
         assert tasks[task] / tasks.total() == pytest.approx(share, abs=0.04)
 
 
+def test_footage_is_drawn_in_its_variants_and_said_so() -> None:
+    drawn = draws(batch=8, real_share=1.0)
+    batches = [drawn.batch(step, 100) for step in range(30)]
+    shares = sum(b.varied for b in batches) / sum(len(b.tasks) for b in batches)
+    assert shares == pytest.approx(2 / 3, abs=0.12)
+    world = draws(batch=8, real_share=0.0)
+    assert sum(world.batch(step, 100).varied for step in range(10)) == 0
+
+
 def test_training_begins_with_text_alone() -> None:
     assert set(draws(batch=64).batch(0, 10**9).tasks) == {"text"}
 

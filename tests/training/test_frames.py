@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yozora.latents.augment import Augment
 from yozora.training.frames import augmented, busy_crop, prefetch, spread, whole
 
 
@@ -80,12 +81,15 @@ def test_whole_frames_keep_their_values() -> None:
     assert whole(FRAMES, (30, 20)).shape == (3, 5, 20, 30)
 
 
-@given(st.integers(0, 10_000))
-def test_augmented_frames_stay_in_range_and_depend_on_their_numbers(seed: int) -> None:
-    x = augmented(FRAMES, (30, 20), np.random.default_rng(seed))
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.2]))
+def test_augmented_frames_stay_in_range_and_depend_on_their_numbers(
+    seed: int, noise: float
+) -> None:
+    x = augmented(FRAMES, (30, 20), np.random.default_rng(seed), Augment(noise=noise))
     assert x.shape == (3, 5, 20, 30)
     assert x.abs().max() <= 1
-    assert torch.equal(x, augmented(FRAMES, (30, 20), np.random.default_rng(seed)))
+    again = augmented(FRAMES, (30, 20), np.random.default_rng(seed), Augment(noise=noise))
+    assert torch.equal(x, again)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5))

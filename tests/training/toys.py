@@ -102,13 +102,20 @@ class Toys:
 
 @dataclass(frozen=True)
 class ToyBucket:
-    """Latents that depend on the row's name; footage has no known state."""
+    """Latents that depend on the row's name; footage has no known state and two variants, the second one backwards."""
 
     shape: Shape
     rows: tuple[Row, ...]
 
-    def latent(self, row: Row) -> Tensor:
-        return torch.randn(16, *self.shape.grid, generator=generator(row.id)).bfloat16()
+    def latent(self, row: Row, variant: int = 0) -> Tensor:
+        name = f"{row.id} {variant}" if variant else row.id
+        return torch.randn(16, *self.shape.grid, generator=generator(name)).bfloat16()
+
+    def versions(self, row: Row) -> int:
+        return 3 if row.kind == "footage" else 1
+
+    def caption(self, caption: str, row: Row, variant: int) -> str:
+        return f"backwards {caption}" if variant == 2 and caption else caption
 
     def state(self, row: Row) -> tuple[Tensor, bool]:
         values = torch.rand(*self.shape.grid, STATE, generator=generator(row.id)).half()

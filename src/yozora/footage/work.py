@@ -207,7 +207,7 @@ def judged(
                 holder=job.holder,
                 url=job.url,
                 split=job.split,
-                labels={**content, "caption": origin, **facts(job, cut)},
+                labels={**content, "caption": origin, "audio": info.audio, **facts(job, cut)},
             ),
         )
 

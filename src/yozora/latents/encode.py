@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yozora.artifact import content_hash
+from yozora.artifact import content_hash, json_hash
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
+from yozora.latents.augment import Augment, is_backwards, told_backwards, version
 from yozora.latents.buckets import Shape, grouped
 from yozora.latents.state import STATE, state_map
 from yozora.latents.store import Shards
@@ -40,16 +42,35 @@ class NothingFitsError(YozoraError):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One variant of each clip of footage: where its latents are, and which of the clips it plays backwards."""
+
+    shards: Mapping[str, Shards]
+    backwards: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Bucket:
     """Clips of one shape and where their latents are."""
 
     shape: Shape
     rows: tuple[Row, ...]
     shards: Shards
+    variants: tuple[Variant, ...] = ()  # of its footage
 
-    def latent(self, row: Row) -> Tensor:
-        """[Z, t, h, w] bfloat16, normalised."""
-        return self.shards.tensor(row.id, "latents")
+    def latent(self, row: Row, variant: int = 0) -> Tensor:
+        """[Z, t, h, w] bfloat16, normalised; of a variant from 1 on, of the clip as it is for 0."""
+        shards = self.variants[variant - 1].shards[row.id] if variant else self.shards
+        return shards.tensor(row.id, "latents")
+
+    def versions(self, row: Row) -> int:
+        """How many there are of a clip: itself and its variants."""
+        return 1 + len(self.variants) * (row.kind != "world")
+
+    def caption(self, caption: str, row: Row, variant: int) -> str:
+        """What a caption of the clip says of one of its versions."""
+        backwards = variant and row.id in self.variants[variant - 1].backwards
+        return told_backwards(caption, row, variant) if backwards and caption else caption
 
     def state(self, row: Row) -> tuple[Tensor, bool]:
         """[t, h, w, STATE] float16 and whether it is known (see latents/state.py)."""
@@ -63,10 +84,14 @@ def buckets(
     shapes: Sequence[Shape],
     split: str,
     progress: Progress = lambda done, total: None,
+    *,
+    variants: int = 0,
+    augment: Augment | None = None,
 ) -> list[Bucket]:
     """The buckets of ``split``, encoding what is not cached yet.
 
-    ``codec_id`` is the content hash of the codec's weights; ``progress`` is told of each shape's clips.
+    ``codec_id`` is the content hash of the codec's weights; ``progress`` is told of each shape's clips. Footage has so
+    many ``variants`` besides, changed by ``augment``.
     Raises NothingFitsError, naming the filter that took them, when no clip is left, and YozoraError when a clip cannot
     be read.
     """
@@ -84,14 +109,57 @@ def buckets(
     for shape, members in sorted(groups.items(), key=lambda group: group[0]):
         shards = Shards(latents_folder(corpus, codec_id, shape))
         _fill(shards, corpus, codec, shape, members, progress)
-        made.append(Bucket(shape, tuple(members), shards))
+        footage = [row for row in members if row.kind != "world"]
+        changed = [
+            _variant(
+                corpus, codec, codec_id, shape, footage, augment or Augment(), number, progress
+            )
+            for number in range(1, variants + 1)
+        ]
+        made.append(Bucket(shape, tuple(members), shards, tuple(changed)))
     return made
 
 
-def latents_folder(corpus: Corpus, codec_id: str, shape: Shape) -> Path:
-    """Where a corpus keeps the latents of a codec and shape."""
+def latents_folder(corpus: Corpus, codec_id: str, shape: Shape, variant: str = "") -> Path:
+    """Where a corpus keeps the latents of a codec and shape, or those of a variant."""
     size = f"{shape.width}x{shape.height}x{shape.frames}@{shape.fps:g}"
-    return corpus.path / "latents" / f"v{VERSION}-{codec_id[:16]}-{size}"
+    name = f"v{VERSION}-{codec_id[:16]}-{size}"
+    return corpus.path / "latents" / (f"{name}-{variant}" if variant else name)
+
+
+def _variant(
+    corpus: Corpus,
+    codec: Codec,
+    codec_id: str,
+    shape: Shape,
+    rows: Sequence[Row],
+    augment: Augment,
+    number: int,
+    progress: Progress,
+) -> Variant:
+    """A variant of each of these clips, encoding what is not cached yet.
+
+    Its folder names all that determines it. Clips that are played backwards lie in one of their own: when labels come
+    to say that there is speech in one, it is encoded anew.
+    """
+    settings = json_hash({**asdict(augment), "reverse": 0, "reverse_unheard": False})[:12]
+    shards: dict[str, Shards] = {}
+    turned = frozenset(row.id for row in rows if is_backwards(row, augment, number))
+    for name in (f"a{settings}.{number}", f"a{settings}.{number}.backwards"):
+        chosen = [row for row in rows if (row.id in turned) == name.endswith("backwards")]
+        if chosen:
+            place = Shards(latents_folder(corpus, codec_id, shape, name))
+            _fill(
+                place,
+                corpus,
+                codec,
+                shape,
+                chosen,
+                progress,
+                partial(version, augment=augment, number=number),
+            )
+            shards |= {row.id: place for row in chosen}
+    return Variant(shards, turned)
 
 
 def text_folder(corpus: Corpus, encoder: str) -> Path:
@@ -122,6 +190,7 @@ def _fill(
     shape: Shape,
     rows: Sequence[Row],
     progress: Progress,
+    change: Callable[..., NDArray[np.uint8]] = lambda row, frames: frames,
 ) -> None:
     """Encodes the rows that have no entry and writes a file for every few hundred of them."""
     missing = set(shards.missing(row.id for row in rows))
@@ -129,7 +198,7 @@ def _fill(
     parts = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
 
     def load(part: Sequence[Row]) -> Tensor:
-        return torch.stack([_pixels(corpus, row, shape) for row in part])
+        return torch.stack([_pixels(corpus, row, shape, change) for row in part])
 
     latents: list[Tensor] = []
     encoded: list[Row] = []
@@ -145,9 +214,11 @@ def _fill(
         progress(min(number * BATCH, len(todo)), len(todo))
 
 
-def _pixels(corpus: Corpus, row: Row, shape: Shape) -> Tensor:
+def _pixels(
+    corpus: Corpus, row: Row, shape: Shape, change: Callable[..., NDArray[np.uint8]]
+) -> Tensor:
     clip = corpus.read(row, fps=None if row.frames == 1 else shape.fps)
-    return clip_tensor(clip.frames, shape)
+    return clip_tensor(change(row, frames=clip.frames[: shape.frames]), shape)
 
 
 def _states(rows: Sequence[Row], shape: Shape) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from yozora import condition, flow
 from yozora.artifact import json_hash
 from yozora.checkpoint import config_of, save_weights
 from yozora.errors import YozoraError
+from yozora.latents.augment import Augment
 from yozora.latents.buckets import Shape
 from yozora.latents.encode import Bucket
 from yozora.latents.store import TextCache
@@ -67,7 +68,9 @@ class ModelRecipe:
     below. ``drop_text``: share of captions left empty, for guidance. ``state_weight``: of the auxiliary loss on the
     world's facts (latents/state.py). ``read_captions`` more captions a step are read without a picture (reading.py),
     which counts ``read_weight``. ``compile``: fuse element-wise work, which takes a C++ compiler and a minute before
-    the first step. ``validate_every``, ``preview_every``: steps from one look at the run to the next.
+    the first step. ``variants``: how many changed versions of each clip of footage there are besides itself, of which
+    every step draws one (latents/augment.py). ``validate_every``, ``preview_every``: steps from one look at the run to
+    the next.
     """
 
     name: str
@@ -95,12 +98,14 @@ class ModelRecipe:
     checkpoint_minutes: float = 4.0
     validate_every: int = 100
     preview_every: int = 250
+    variants: int = 0
+    augment: Augment = field(default_factory=Augment)
 
 
 class Batch(NamedTuple):
     """One step's data: latents [B, Z, t, h, w], text, facts [B, 3] (see models/dit.py), known tokens and noise levels
     [B, t, h, w], noise shaped as the latents, state targets [B, t, h, w, S] and whether each clip has them [B]; the
-    name of each clip's task."""
+    name of each clip's task, and how many of the clips are variants."""
 
     latents: Tensor
     text: Text
@@ -111,13 +116,16 @@ class Batch(NamedTuple):
     state: Tensor
     has_state: Tensor
     tasks: tuple[str, ...]
+    varied: int
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``; batches are drawn on the processor, so that runs agree on any device."""
         tensors = (part.to(device) for part in self if isinstance(part, Tensor))
         latents, facts, known, sigma, noise, state, has_state = tensors
         text = Text(self.text.states.to(device), self.text.mask.to(device))
-        return Batch(latents, text, facts, known, sigma, noise, state, has_state, self.tasks)
+        return Batch(
+            latents, text, facts, known, sigma, noise, state, has_state, self.tasks, self.varied
+        )
 
 
 @dataclass(frozen=True)
@@ -181,9 +189,12 @@ class Draws:
         size = size or r.batch
         bucket, world, real = self.groups[int(rng.choice(len(self.groups), p=self.weights))]
         rows = self._rows(world, real, size, rng)
-        latents = torch.stack([bucket.latent(row).float() for row in rows])
+        chance = step_rng(r.seed, step, stream=13)
+        variants = [int(chance.integers(bucket.versions(row))) for row in rows]
+        drawn = list(zip(rows, variants, strict=True))
+        latents = torch.stack([bucket.latent(row, n).float() for row, n in drawn])
         states = [bucket.state(row) for row in rows]
-        captions = [self._caption(row, rng) for row in rows]
+        captions = [bucket.caption(self._caption(row, rng), row, n) for row, n in drawn]
         text = Text(*pad([self.texts.states(c) for c in captions]))
         shape = bucket.shape
         facts = torch.tensor([[shape.fps, shape.frames / shape.fps, 0.0]]).expand(size, 3)
@@ -208,6 +219,7 @@ class Draws:
             torch.stack([s for s, _ in states]).float(),
             torch.tensor([k for _, k in states]),
             tasks,
+            sum(n > 0 for n in variants),
         )
 
 
@@ -336,6 +348,8 @@ def train(
                 "state_loss": state.mean().item(),
                 "gradient": norm.item(),
             }
+            if recipe.variants:
+                report["augmented"] = batch.varied / len(batch.tasks)
             if page is not None:
                 report["read_loss"] = read.item()
             if held_out and done % recipe.validate_every == 0:

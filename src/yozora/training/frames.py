@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yozora.latents.augment import Augment
+
 Item = TypeVar("Item")
 
 
@@ -53,21 +55,27 @@ def whole(frames: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     return _to_model(_resize(torch.from_numpy(np.ascontiguousarray(frames)), size))
 
 
-def augmented(frames: NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator) -> Tensor:
-    """As :func:`whole`, of a random crop (40-100 % of the side) in the same aspect, at random mirrored, reversed
-    in time and changed in contrast and colour balance: a little footage teaches the codec more textures."""
+def augmented(
+    frames: NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator, augment: Augment
+) -> Tensor:
+    """As :func:`whole`, of a random crop in the same aspect, at random mirrored, reversed in time, changed in contrast
+    and colour balance, and noisy."""
     _, height, width, _ = frames.shape
-    share = rng.uniform(0.4, 1.0)
+    share = rng.uniform(augment.crop, 1.0)
     h, w = max(1, round(height * share)), max(1, round(width * share))
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     crop = frames[:, top : top + h, left : left + w]
-    if rng.random() < 0.5:
+    if rng.random() < augment.mirror:
         crop = crop[:, :, ::-1]
-    if rng.random() < 0.5:
+    if rng.random() < augment.reverse:
         crop = crop[::-1]
     x = _to_model(_resize(torch.from_numpy(np.ascontiguousarray(crop)), size))
-    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (3, 1, 1, 1)).astype(np.float32))
-    return ((x + 1) * gain - 1).clamp(-1, 1)
+    gains = rng.uniform(1 - augment.colour, 1 + augment.colour, (3, 1, 1, 1))
+    x = (x + 1) * torch.from_numpy(gains.astype(np.float32)) - 1
+    if augment.noise:
+        deviation = 2 * rng.uniform(0, augment.noise)  # pixels reach from -1 to 1
+        x = x + torch.from_numpy(deviation * rng.standard_normal(x.shape, np.float32))
+    return x.clamp(-1, 1)
 
 
 def busy_crop(x: Tensor, side: int, patch: int, rng: np.random.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 from yozora.artifact import content_hash
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
+from yozora.latents.augment import is_backwards, told_backwards
 from yozora.latents.encode import Bucket, NothingFitsError, buckets, text_folder
 from yozora.latents.store import TextCache
 from yozora.models.text import TextEncoder
@@ -49,17 +50,25 @@ def prepare(
     clips = tuple(row.id for row in rows)
     rights = corpus.cleared(clips)
     captions = ["", *(caption for row in rows for caption in row.captions)]
+    captions += [
+        told_backwards(caption, row, number)
+        for row in rows
+        for number in range(1, recipe.variants + 1)
+        if row.kind != "world" and is_backwards(row, recipe.augment, number)
+        for caption in row.captions
+    ]
     texts = TextCache(text_folder(corpus, recipe.text))
     encoder = TextEncoder(recipe.text) if texts.missing(captions) else None
     require_widths(recipe, codec, encoder.width if encoder else texts.states("").shape[1])
     codec_id = content_hash(codec_path)
 
-    def encoded(split: str) -> list[Bucket]:
+    def encoded(split: str, variants: int = 0) -> list[Bucket]:
         return buckets(
-            corpus, codec, codec_id, recipe.shapes, split, lambda d, t: progress("latents", d, t)
-        )
+            corpus, codec, codec_id, recipe.shapes, split, lambda d, t: progress("latents", d, t),
+            variants=variants, augment=recipe.augment,
+        )  # fmt: skip
 
-    train = encoded("train")
+    train = encoded("train", recipe.variants)
     try:
         validation = encoded("validation")
     except NothingFitsError:  # a run without validation is a run all the same

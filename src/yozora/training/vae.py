@@ -18,6 +18,7 @@ from yozora.checkpoint import load_into, save_weights
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
+from yozora.latents.augment import Augment
 from yozora.models.precision import autocast, best_device
 from yozora.models.vae import PATCH, PATCH_VALUES, Codec, CodecConfig, to_patches
 from yozora.training.ema import Ema
@@ -53,7 +54,9 @@ class CodecRecipe:
     ``real_share`` of the clips is footage (all or nothing where the corpus has but one of both). ``latent_noise`` is
     added to raw latents, whose scale is about 1. The latents' stored scale is std ** ``whiten``: 1 would make every
     channel equally loud, 0 leaves the pixels' own metric, where a channel is as loud as what it does to the picture.
-    ``decoder_only`` leaves the encoder as it is, so that latents, and the models trained on them, stay valid.
+    Footage is drawn in other crops, colours and directions, by ``augment``: a little of it teaches the codec more
+    textures so. ``decoder_only`` leaves the encoder as it is, so that latents, and the models trained on them, stay
+    valid.
     """
 
     name: str
@@ -78,6 +81,7 @@ class CodecRecipe:
     seed: int = 1
     checkpoint_minutes: float = 3.0
     validate_every: int = 200
+    augment: Augment = field(default_factory=lambda: Augment(0.4, 0.5, 0.5, 0.2, 0.0))
 
 
 class FrameSource:
@@ -129,7 +133,7 @@ class FrameSource:
             frames, _ = fit(frames, self.recipe.size)  # another aspect is padded, not squashed
         if rng is None or row.kind == "world":
             return whole(frames, self.recipe.size)
-        return augmented(frames, self.recipe.size, rng)
+        return augmented(frames, self.recipe.size, rng, self.recipe.augment)
 
 
 def fit_pca(
