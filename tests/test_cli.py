@@ -419,6 +419,8 @@ def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
     assert (tmp_path / "more" / "previews" / "00000001.png").is_file()
     facts = load_weights(tmp_path / "more" / "dit.safetensors")[2]
     assert facts["from"] == artifact.content_hash(trained / "model" / "dit.safetensors")
+    seen = load_weights(trained / "model" / "dit.safetensors")[2]["rights"]["list"]
+    assert facts["rights"]["inherited"] == [seen]
 
 
 def test_a_validation_clip_that_is_gone_is_said(trained: Path, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_nothing_is_left_of_a_holder_and_all_of_the_others(corpus: Corpus) -> No
     assert everything(corpus) == before
     report = revoke(corpus, holders=["ann  EXAMPLE"])
     assert sorted(report.clips) == sorted(clips) == sorted(planned.clips)
-    assert [one["name"] for one in report.consumers] == ["runs/first"]
+    assert [one["name"] for one in report.consumers] == ["first"]
     assert report.searched > 0
 
     after = everything(corpus)

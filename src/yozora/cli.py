@@ -610,13 +610,16 @@ def train_codec(
     from yozora.training.vae import train
 
     chosen = codec_recipe(recipe, settings)
-    start = load_weights(model_directory(begin) / "codec.safetensors")[0] if begin else None
+    start, _, made_by = (
+        load_weights(model_directory(begin) / "codec.safetensors") if begin else (None, {}, {})
+    )
     with training_bar(minutes) as watch:
         path = train(
             chosen,
             Corpus.open(corpus).pinned(),
             out,
             start_from=start,
+            seen=made_by.get("rights"),
             minutes=minutes,
             watch=watch,
             **limits,
@@ -686,7 +689,9 @@ def fit_model(
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
         write_atomic(out / "codec.safetensors", weights.read_bytes())
-    corpus.consumed("run", out, ready.clips)
+    seen = load_weights(start / "dit.safetensors")[2].get("rights", {}) if start else {}
+    lists, inherited = corpus.inherited(seen)
+    corpus.consumed("run", out, [*ready.clips, *inherited])
     shape = dataclasses.asdict(max(recipe.shapes, key=lambda s: s.frames))
     previews = Previews(loaded, recipe.text, shape, out / "previews")
     path = train(
@@ -699,11 +704,11 @@ def fit_model(
         origin=content_hash(start / "dit.safetensors") if start else None,
         probe=Probe(recipe.preview_every, previews),
         provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
-        rights=ready.rights,
+        rights={**ready.rights, "inherited": lists},
         watch=watch,
         **limits,
     )
-    corpus.consumed("checkpoint", path, ready.clips)
+    corpus.consumed("checkpoint", out, [*ready.clips, *inherited])
     return path
 
 

@@ -61,12 +61,10 @@ def draw_sample(
     answers are in DIR/review/NAME.sqlite.
     """
     from yozora.corpus.catalogue import Corpus
-    from yozora.review.answers import Review
-    from yozora.review.sample import draw
+    from yozora.review.answers import draw_review
 
     corpus = Corpus.open(directory)
-    sample = draw(corpus.rows(kind=kind, masters=False), clips, by=by, seed=seed)
-    made = Review.create(corpus.path, name, sample)
+    made, sample = draw_review(corpus, name, clips, by=by, kind=kind, seed=seed)
     if as_json:
         print_json({"sample": name, "file": str(made.path), **sample.to_json()})
     else:

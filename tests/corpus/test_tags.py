@@ -16,6 +16,7 @@ from yozora.corpus.export import export
 from yozora.errors import YozoraError
 from yozora.footage.manifest import read_manifest
 from yozora.rights.intake import admit_named
+from yozora.rights.record import list_hash
 from yozora.video import read
 
 
@@ -55,6 +56,18 @@ def test_what_is_removed_takes_the_tags_with_it(corpus: Corpus) -> None:
     corpus.remove([corpus.rows()[0].id])
     assert corpus.tags() == []
     assert len(corpus.rows()) == 2
+
+
+def test_notes_of_removed_clips_count_as_remains(corpus: Corpus) -> None:
+    gone, stays = corpus.ids()[:2]
+    corpus.finish("key", "a.mp4", [gone])
+    corpus.finish("other", "b.mp4", [stays])
+    corpus.drop("c.mp4", f"It looks the same as the clip {gone}.", rule="duplicate_bits", start=0.0)
+    assert any("finished.jsonl" in left for left in corpus.remains({gone}))
+    assert any("drops.jsonl" in left for left in corpus.remains({gone}))
+    corpus.remove([gone])
+    assert corpus.remains({gone}) == []
+    assert corpus.finished() == {"other": [stays]}
 
 
 def test_a_folder_with_an_at_sign_is_a_folder(tmp_path: Path) -> None:
@@ -97,6 +110,26 @@ def test_an_export_can_be_read_by_others_and_by_us(corpus: Corpus, tmp_path: Pat
         assert (said.captions, said.licence, said.split) == (row.captions, row.licence, row.split)
     rights = json.loads((tmp_path / "out" / "rights.json").read_text())
     assert rights["clips"] == 3
+    (entry,) = corpus.ledger.consumers(corpus.rows()[0].id)
+    assert (entry.facts["by"], entry.facts["name"], entry.facts["clips"]) == ("export", "out", 3)
+
+
+def test_of_a_runs_folder_the_ledger_keeps_the_name_alone(corpus: Corpus) -> None:
+    clips = corpus.ids()
+    for name in ("/home/ann/runs/first", Path("ann/first/"), "first"):
+        corpus.consumed("run", name, clips)
+    assert {one.facts["name"] for one in corpus.ledger.consumers(clips[0])} == {"first"}
+
+
+def test_what_goes_on_from_weights_has_seen_what_they_saw(corpus: Corpus) -> None:
+    first, second, third = corpus.ids()
+    corpus.consumed("run", "grandparent", [first])
+    corpus.consumed("run", "parent", [second])
+    rights = {"list": list_hash([second]), "inherited": [list_hash([first]), "ab" * 32]}
+    lists, clips = corpus.inherited(rights)
+    assert lists == [list_hash([second]), list_hash([first]), "ab" * 32]
+    assert sorted(clips) == sorted([first, second])
+    assert corpus.inherited({}) == ([], [])
 
 
 def test_a_state_of_the_past_cannot_be_changed(corpus: Corpus) -> None:

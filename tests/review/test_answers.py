@@ -8,10 +8,24 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.corpus.test_catalogue import clip, record
 
+from yozora import video
+from yozora.corpus.catalogue import Corpus
+from yozora.corpus.lock import locked
 from yozora.errors import YozoraError
-from yozora.review.answers import Answer, Review, check_reviewer, forget, remains, reviews
+from yozora.review.answers import (
+    Answer,
+    Review,
+    check_reviewer,
+    draw_review,
+    forget,
+    remains,
+    reviews,
+)
 from yozora.review.sample import Drawn, Sample
+from yozora.review.server import Desk
+from yozora.video import Clip
 
 IDS = [f"{n:064x}" for n in range(5)]
 SAMPLE = Sample(("kind", "country"), tuple(Drawn(c, ("footage", "PT"), 2.5) for c in IDS))
@@ -152,3 +166,37 @@ def test_files_that_are_no_samples_are_said(review: Review, tmp_path: Path) -> N
     with pytest.raises(YozoraError, match="cannot be used"):
         gone.sample()
     assert not gone.path.exists()
+
+
+def test_no_sample_is_drawn_while_clips_are_taken_back(tmp_path: Path) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add([(clip(1), record(1))])
+
+    def sample() -> int:
+        made, _ = draw_review(corpus, "first", 1, by=["kind"], kind=None, seed=0)
+        return len(made.sample().clips)
+
+    with locked(corpus.path, alone=True), pytest.raises(YozoraError, match="Another process"):
+        sample()
+    assert not list((corpus.path).glob("review/*.sqlite"))
+    assert sample() == 1
+
+
+def test_previews_are_not_made_in_the_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus.create(tmp_path / "c")
+    corpus.add([(clip(1), record(1))])
+    made, _ = draw_review(corpus, "first", 1, by=["kind"], kind=None, seed=0)
+    written: list[Path] = []
+
+    real = video.write
+
+    def write(clip: Clip, path: Path) -> Path:
+        written.append(path)
+        return real(clip, path)
+
+    monkeypatch.setattr(video, "write", write)
+    assert Desk(corpus, made, "token").playable(corpus.ids()[0])
+    assert [path for path in written if path.is_relative_to(corpus.path)] == []
+    assert len(written) == 1

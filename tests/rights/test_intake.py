@@ -9,6 +9,7 @@ import pytest
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.rights import record
+from yozora.rights.consent import Consent
 from yozora.rights.intake import admit, admit_named, declared_alone, named_source
 from yozora.rights.ledger import Ledger
 from yozora.rights.policy import Evidence, decide
@@ -41,6 +42,24 @@ def test_what_is_known_already_is_not_entered_again(ledger: Ledger, tmp_path: Pa
     assert take("CC-BY-SA-4.0") == 4
     assert take("CC-BY-4.0") == 6, "the last word counts, and it was another one"
     assert ledger.sources_of("ann") == [digest]
+
+
+def test_a_source_is_found_by_its_last_holder_and_by_who_consented(ledger: Ledger) -> None:
+    digest = named_source("a film")
+    agency = Consent(
+        "Agency", date(2026, 1, 1), ("research",), None, (), None, named_source("pdf"), named_source("toml")
+    )  # fmt: skip
+
+    def entered(holder: str, consent: Consent | None = None) -> list[str]:
+        ledger.append(record.source(digest, by="me", signals=[], holder=holder, consent=consent))
+        names = ("ann", "bob", "agency")
+        assert ledger.verify() == []
+        return [name for name in names if ledger.sources_of(name) == [digest]]
+
+    assert entered("Ann") == ["ann"]
+    assert entered("Bob") == ["bob"], "what was said before no longer holds"
+    assert entered("Bob", agency) == ["bob", "agency"]
+    assert entered("") == ["bob", "agency"], "nobody else was named"
 
 
 def test_a_refusal_is_entered_too_and_stays(ledger: Ledger, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,9 @@ class Toys:
 
     def cleared(self, clips: Iterable[str]) -> dict[str, int]:
         return {"clips": len(list(clips))}
+
+    def inherited(self, rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        return [], []
 
     def consumed(self, by: str, name: str | Path, clips: Iterable[str]) -> None:
         """The toys keep no ledger."""

@@ -40,6 +40,8 @@ from yozora.corpus.captions import keeping
 from yozora.corpus.lock import locked, writing
 from yozora.corpus.recording import Recorder, clip_hash
 from yozora.corpus.schema import (
+    FILE,
+    HASH,
     SCHEMA,
     SPLITS,
     Row,
@@ -203,6 +205,15 @@ class Corpus:
         known = {clip for clip, path in zip(ids, paths, strict=True) if path not in lost}
         return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
 
+    def hashes(self) -> Iterator[tuple[str, int, str]]:
+        """Footage that has a perceptual hash: each clip's id, its hash's bits, and the hash of its file."""
+        for batch in self.batches(["id", "labels"], kind="footage"):
+            some = batch.filter(pc.match_substring_regex(batch["labels"], HASH))
+            columns = [pc.struct_field(pc.extract_regex(some["labels"], FILE), "file")]
+            columns.insert(0, pc.struct_field(pc.extract_regex(some["labels"], HASH), "hash"))
+            values = zip(some["id"].to_pylist(), *(c.to_pylist() for c in columns), strict=True)
+            yield from ((clip, int(bits, 16), file or "") for clip, bits, file in values)
+
     def absent(self, paths: Iterable[str]) -> list[str]:
         """Those of these paths inside the corpus at which there is no file.
 
@@ -269,9 +280,18 @@ class Corpus:
         )
 
     def consumed(self, by: str, name: str | Path, clips: Iterable[str]) -> None:
-        """Enters that a run or a checkpoint (`by`) with this name took these clips in."""
-        code = re.sub(r"[^\w.:/@+-]", "_", str(name), flags=re.ASCII)[-200:]
-        self.ledger.append(record.consumed(by, code, clips))
+        """Enters that a tag, run, checkpoint or export (`by`) took these clips in.
+
+        Of a path its last part is kept: entries stay for ever, and folders above may be called after people.
+        """
+        code = re.sub(r"[^\w.:@+-]", "_", Path(name).absolute().name, flags=re.ASCII)[-200:]
+        self.ledger.append(record.consumed(by, code or "_", clips))
+
+    def inherited(self, rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """What weights with this manifest of rights have seen, and so has all that goes on from them: the hashes of the
+        lists of clips, and those of the clips that the ledger knows."""
+        lists = [rights["list"], *rights.get("inherited", [])] if "list" in rights else []
+        return lists, [clip for one in lists for clip in self.ledger.members(one)]
 
     # --- writing -------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ def export(
     """
     rows = corpus.rows(split, kind)
     rights = corpus.cleared(row.id for row in rows)
+    corpus.consumed("export", out, [row.id for row in rows])
     inputs = {"corpus": corpus.identity(), "rights": rights["list"]}
     with building(
         out, stage=STAGE, inputs=inputs, parameters={"split": split, "kind": kind}

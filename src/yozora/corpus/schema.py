@@ -38,6 +38,10 @@ SCHEMA = pa.schema(
     ]
 )
 
+# What a row's labels spell so can be read without parsing them: quotes in texts are escaped.
+HASH = '"hash":"(?P<hash>[0-9a-f]{16})"'
+FILE = '"file":"(?P<file>[0-9a-f]{64})"'
+
 
 @dataclass(frozen=True)
 class Row:

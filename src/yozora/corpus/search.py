@@ -17,10 +17,8 @@ import pyarrow.compute as pc
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.likeness import Vectors, alike
 from yozora.corpus.looks import read_looks
-from yozora.corpus.schema import Row
+from yozora.corpus.schema import HASH, Row
 from yozora.errors import YozoraError
-
-HASH = '"hash":"(?P<hash>[0-9a-f]{16})"'  # as a row's labels spell it
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,11 @@ class Store(Protocol):
     def forget(self, rows: Sequence[Any]) -> None:
         """Take stored clips away again that are not known."""
 
-    def rows(self, *, kind: str) -> Sequence[Stored]:
-        """What is known of a kind."""
+    def ids(self, *, kind: str) -> Sequence[str]:
+        """The clips of a kind that are known."""
+
+    def hashes(self) -> Iterable[tuple[str, int, str]]:
+        """Those of footage with a perceptual hash, its bits, and the SHA-256 of the file they are of."""
 
     def drop(
         self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None

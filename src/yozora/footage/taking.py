@@ -55,10 +55,9 @@ class Taking:
 
     def rows(self, jobs: Iterable[Job], read: Read) -> Generator[Any]:
         """The rows of all clips that are kept; None for one that came before in this ingest."""
-        known, hashes = set[str](), Hashes()
-        for row in self.corpus.rows(kind="footage"):
-            known.add(row.id)
-            remember(row, hashes)
+        known, hashes = set(self.corpus.ids(kind="footage")), Hashes()
+        for clip, bits, file in self.corpus.hashes():
+            hashes.add(bits, file, clip)
         for job, done in read(self._unfinished(jobs)):
             taken = done or Taken(errors=[f"{job.path}: reading it ended its reader, twice."])
             outcome = Outcome(job.source, taken.left, taken.errors)

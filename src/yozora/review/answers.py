@@ -11,15 +11,17 @@ import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from yozora.artifact import scratch, sync
+from yozora.corpus.catalogue import Corpus
+from yozora.corpus.lock import locked
 from yozora.errors import YozoraError
 from yozora.review.questions import NOTE, Said
-from yozora.review.sample import Drawn, Sample
+from yozora.review.sample import Drawn, Sample, draw
 
 FOLDER = "review"
 APPLICATION = 0x595A5631  # "YZV1", in SQLite's header: this file is a sample of the first format
@@ -183,6 +185,16 @@ class Review:
             raise
         except sqlite3.DatabaseError as error:
             raise YozoraError(f"{self.path} is damaged: {error}. Draw a new sample.") from error
+
+
+def draw_review(
+    corpus: Corpus, name: str, clips: int, *, by: Sequence[str], kind: str | None, seed: int
+) -> tuple[Review, Sample]:
+    """Draws a sample of a corpus and stores it, while nothing is taken back. Raises as `draw` and `Review.create` do,
+    and when clips are being taken back."""
+    with locked(corpus.path, alone=False):
+        sample = draw(corpus.rows(kind=kind, masters=False), clips, by=by, seed=seed)
+        return Review.create(corpus.path, name, sample), sample
 
 
 def reviews(directory: Path) -> list[Review]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 from yozora import video
-from yozora.artifact import scratch
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
@@ -290,8 +291,8 @@ class Desk:
     def _playable(self, clip: str) -> bytes:
         """A clip as browsers play it: corpora hold H.264 in RGB, which they do not."""
         frames = self.corpus.read(self.rows[clip])
-        with scratch(self.review.path.parent, "preview") as folder:
-            return video.write(frames, folder / "clip.mp4").read_bytes()
+        with tempfile.TemporaryDirectory() as folder:  # not in the corpus, which may be taken back
+            return video.write(frames, Path(folder) / "clip.mp4").read_bytes()
 
     # --- who asks for what -------------------------------------------------------------------------
 

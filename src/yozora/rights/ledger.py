@@ -218,8 +218,16 @@ class Ledger:
         return [found[seq] for seq in sorted(found)]
 
     def sources_of(self, holder: str) -> list[str]:
-        """The sources of a holder, by their hashes."""
-        question = "SELECT DISTINCT subject FROM entries JOIN holders USING (seq) WHERE holder = ? ORDER BY subject"
+        """The sources of a holder, or that a holder consented to, by their hashes.
+
+        The last that was said of a source counts, where it names anybody.
+        """
+        question = """
+            SELECT DISTINCT subject FROM entries JOIN holders USING (seq) WHERE holder = ? AND seq = (
+                SELECT max(later.seq) FROM entries AS later JOIN holders USING (seq)
+                WHERE later.subject = entries.subject
+            ) ORDER BY subject
+        """
         return self._hashes(question, plain(holder))
 
     def sources_called(self, name: str) -> list[str]:
@@ -271,6 +279,13 @@ class Ledger:
                 )
             ]
         return sorted(map(entry_of, rows), key=lambda entry: entry.seq)
+
+    def members(self, digest: str) -> list[str]:
+        """The clips of a list that was consumed; none where it is not known. Raises YozoraError for no hash."""
+        question = (
+            "SELECT clip FROM members JOIN lists ON lists.id = list WHERE digest = ? ORDER BY clip"
+        )
+        return self._hashes(question, bytes.fromhex(check_hash(digest)))
 
     def standing(self, clips: Iterable[str], use: str = "research") -> dict[str, list[str]]:
         """Clips by what training may do with them: "allowed", "refused", "undecided" or "revoked".
@@ -369,9 +384,7 @@ class Ledger:
         if not self.path.is_file():
             raise YozoraError(f"{self.path} is no ledger: there is no such file.")
         try:
-            with closing(
-                sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
-            ) as database:
+            with closing(connect(self.path)) as database:
                 (application,) = database.execute("PRAGMA application_id").fetchone()
                 if application != APPLICATION:
                     raise YozoraError(
@@ -451,8 +464,8 @@ def add(database: sqlite3.Connection, new: New) -> None:
         )
         seal = sealed(salt, data)
         database.execute("INSERT INTO payloads VALUES (?, ?, ?)", (seq, salt, data))
-        if new.holder:
-            database.execute("INSERT INTO holders VALUES (?, ?)", (plain(new.holder), seq))
+        names = {plain(holder) for holder in new.holders}
+        database.executemany("INSERT INTO holders VALUES (?, ?)", [(name, seq) for name in names])
     if new.members:
         add_list(database, subject, new.members)
     digest = chained(seq, before, when, new.kind, subject, parent, facts, seal)
@@ -649,12 +662,17 @@ def index_problems(database: sqlite3.Connection) -> Iterator[str]:
     lost = database.execute(f"{asked} AND json_extract(facts, '$.clips') > 0").fetchone()[0]
     if lost:
         yield f"{lost} lists of clips are gone."
-    for seq, holder, data in database.execute(
-        "SELECT seq, holder, data FROM holders LEFT JOIN payloads USING (seq)"
+    names: dict[int, set[str]] = {}
+    for seq, *said in database.execute(
+        "SELECT seq, json_extract(data, '$.holder'), json_extract(data, '$.consented_by') FROM payloads"
     ):
-        if data is None or plain(json.loads(data).get("holder", "")) != holder:
+        names[seq] = {plain(name) for name in said if name}
+    indexed: dict[int, set[str]] = {}
+    for holder, seq in database.execute("SELECT holder, seq FROM holders"):
+        indexed.setdefault(seq, set()).add(holder)
+    for seq, holders in indexed.items():
+        if not holders <= names.get(seq, set()):
             yield f"The holder of entry {seq} is not what was appended."
-    without = database.execute(
-        "SELECT seq FROM payloads WHERE json_extract(data, '$.holder') != '' AND seq NOT IN (SELECT seq FROM holders)"
-    )
-    yield from (f"The holder of entry {seq} cannot be searched for any more." for (seq,) in without)
+    for seq, holders in names.items():
+        if not holders <= indexed.get(seq, set()):
+            yield f"The holder of entry {seq} cannot be searched for any more."

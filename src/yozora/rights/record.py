@@ -19,7 +19,7 @@ from yozora.rights.signals.signal import Signal
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CODE = re.compile(r"[\w.:/@+-]{1,200}", re.ASCII)
-CONSUMERS = ("tag", "run", "checkpoint")
+CONSUMERS = ("tag", "run", "checkpoint", "export")
 REASONS = ("consent-withdrawn", "takedown", "licence", "law", "mistake")
 
 Json = Mapping[str, Any]
@@ -29,7 +29,7 @@ Json = Mapping[str, Any]
 class New:
     """An entry that is not in a ledger yet.
 
-    subject: SHA-256 of what it is about. parent: of what that was made from. holder: by whom the subject can be found.
+    subject: SHA-256 of what it is about. parent: of what that was made from. holders: by whom the subject can be found.
     members: the clips of the list that the subject is the hash of.
     """
 
@@ -38,7 +38,7 @@ class New:
     parent: str = ""
     facts: Json = field(default_factory=dict)
     payload: Json | None = None
-    holder: str = ""
+    holders: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
 
 
@@ -81,7 +81,8 @@ def source(
         "consented_by": consent.holder if consent else "",
         "signals": [signal.to_json() for signal in read if signal.raw or signal.note],
     }
-    return New("source", check_hash(digest), facts=facts, payload=payload, holder=holder)
+    holders = tuple(filter(None, (holder, consent.holder if consent else "")))
+    return New("source", check_hash(digest), facts=facts, payload=payload, holders=holders)
 
 
 def decided(subject: str, decision: Decision) -> New:
@@ -119,7 +120,7 @@ def latent(digest: str, of: str, *, codec: str = "") -> New:
 
 
 def consumed(by: str, name: str, clips: Iterable[str]) -> New:
-    """A tag, run or checkpoint (`by`) with this name, and all the clips that it took in.
+    """A tag, run, checkpoint or export (`by`) with this name, and all the clips that it took in.
 
     Raises YozoraError when `by` is none of these, the name has blanks or signs, or a hash is none.
     """

@@ -235,6 +235,7 @@ def train(
     out: Path,
     *,
     start_from: Mapping[str, Tensor] | None = None,
+    seen: Mapping[str, Any] | None = None,
     resume: bool = False,
     minutes: float | None = None,
     steps: int | None = None,
@@ -243,16 +244,17 @@ def train(
     """Trains a codec and writes ``out/codec.safetensors`` (averaged weights, at half precision); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are a codec's
-    weights to go on from (``decoder_only`` needs them). ``resume`` goes on from the newest checkpoint in ``out``, bit
-    for bit as if the run had not been interrupted, unless ``steps`` is another number than before. Raises
-    YozoraError when the corpus has no usable clip, one that may not be trained on, or is another one than the resumed
-    run's, or when loss or gradient is not finite; the last good checkpoint stays.
+    weights to go on from (``decoder_only`` needs them), ``seen`` the manifest of rights that they carry. ``resume``
+    goes on from the newest checkpoint in ``out``, bit for bit as if the run had not been interrupted, unless ``steps``
+    is another number than before. Raises YozoraError when the corpus has no usable clip, one that may not be trained
+    on, or is another one than the resumed run's, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
     clips = [row.id for row in corpus.rows(split="train", masters=False)]
     rights = corpus.cleared(clips)
-    corpus.consumed("run", out, clips)
+    lists, inherited = corpus.inherited(seen or {})
+    corpus.consumed("run", out, [*clips, *inherited])
     facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)
     done, parts = open_run(out, facts, resume=resume)
     if parts:
@@ -308,7 +310,7 @@ def train(
         "steps": done,
         "planned_steps": last,
         "corpus": facts.data,
-        "rights": rights,
+        "rights": {**rights, "inherited": lists},
     }
     shape = {"size": recipe.size, "frames": recipe.frames, "fps": recipe.fps}
     save_weights(
@@ -318,7 +320,7 @@ def train(
         provenance=provenance,
         dtype=torch.float16,
     )
-    corpus.consumed("checkpoint", out / "codec.safetensors", clips)
+    corpus.consumed("checkpoint", out, [*clips, *inherited])
     return out / "codec.safetensors"
 
 
