@@ -247,7 +247,8 @@ def train(
     weights to go on from (``decoder_only`` needs them), ``seen`` the manifest of rights that they carry. ``resume``
     goes on from the newest checkpoint in ``out``, bit for bit as if the run had not been interrupted, unless ``steps``
     is another number than before. Raises YozoraError when the corpus has no usable clip, one that may not be trained
-    on, or is another one than the resumed run's, or when loss or gradient is not finite; the last good checkpoint stays.
+    on, or is another one than the resumed run's, or when loss or gradient is not finite; the last good checkpoint
+    stays.
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     source = FrameSource(corpus, recipe, "train")
