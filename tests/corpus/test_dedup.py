@@ -16,7 +16,10 @@ from yozora.corpus.search import by_look
 from yozora.footage.ingest import ingest_into
 from yozora.revoke import revoke
 from yozora.video import Clip, write
+from yozora.video.canvas import Canvas
 from yozora.video.clip import Frames
+
+LARGE = Canvas(224, 128, 8.0)  # of masters
 
 
 def scene(seed: int) -> Frames:
@@ -128,6 +131,18 @@ def test_what_is_taken_back_goes_from_the_vectors_and_its_copy_may_come_in(
     extra = place(corpus) / "data" / "left.lance"
     extra.write_bytes(a.id.encode())
     assert any("left.lance" in left for left in corpus.remains({a.id}))
+
+
+def test_a_master_goes_with_the_last_of_its_renditions(tmp_path: Path, films: list[Path]) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    report = ingest_into(corpus, films, licence="CC-BY-4.0", split="train", canvas=LARGE)
+    assert report.added == 6
+    left = dedup(corpus)
+    assert {one.source for one in left} == {str(films[2])}
+    assert [row.role for row in corpus.rows() if row.source == str(films[2])] == []
+    films[2].with_suffix(".txt").write_text("now with words")
+    ingest_into(corpus, films, licence="CC-BY-4.0", split="train", canvas=LARGE)
+    assert len(corpus.rows()) == 4
 
 
 def test_search_finds_what_looks_alike(tmp_path: Path, films: list[Path]) -> None:

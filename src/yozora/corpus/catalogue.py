@@ -429,8 +429,11 @@ class Corpus:
         self._require_present()
         with locked(self.path, alone=False), writing(self.path):
             rows = self.pick(clips)
+            said: dict[tuple[str, float], list[str]] = {}  # renditions of a stretch begin alike
             for clip, row in rows.items():
-                self.drop(row.source, clips[clip], rule=rule, start=start_of(row) or 0.0)
+                said.setdefault((row.source, start_of(row) or 0.0), []).append(clips[clip])
+            for (source, start), reasons in said.items():
+                self.drop(source, " ".join(reasons), rule=rule, start=start)
             notes.leave_out(self.path, set(rows))
             for table in tables.tables(self.path):
                 tables.delete(table, list(rows))

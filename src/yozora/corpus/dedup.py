@@ -7,7 +7,7 @@ one file are never compared, since neighbours of a quiet film are alike and yet 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,10 +64,11 @@ def dedup(
 
 
 def copies(corpus: Corpus, similarity: float, progress: Progress) -> list[Copy]:
-    """The clips that are to be left out, in the catalogue's order."""
+    """The clips that are to be left out, in the catalogue's order, then the masters of which no rendition stays."""
     ids, looks = read_looks(corpus)
     at = {clip: place for place, clip in enumerate(ids)}
-    rows = [row for row in corpus.table(["source"], kind="footage").to_pylist() if row["id"] in at]
+    table = corpus.table(["source", "master"], kind="footage").to_pylist()
+    rows = [row for row in table if row["id"] in at]
     vectors = looks[[at[row["id"]] for row in rows]]
     sources = np.unique([row["source"] for row in rows], return_inverse=True)[1]
     stays = np.ones(len(rows), bool)
@@ -89,4 +90,9 @@ def copies(corpus: Corpus, similarity: float, progress: Progress) -> list[Copy]:
                 stays[place], like = False, int(before.argmax())
                 row, fit = rows[place], round(float(before[like]), 4)
                 found.append(Copy(row["id"], row["source"], rows[like]["id"], fit))
-    return found
+    left = {one.clip: one for one in found}
+    staying = {row["master"] for row in rows if row["id"] not in left}
+    first = {row["master"]: left[row["id"]] for row in reversed(rows) if row["id"] in left}
+    masters = [row["id"] for row in table if row["id"] == row["master"]]
+    gone = [clip for clip in masters if clip in first and clip not in staying]
+    return found + [replace(first[clip], clip=clip) for clip in gone]

@@ -43,9 +43,14 @@ def read_looks(corpus: Corpus) -> tuple[list[str], Vectors]:
 
 
 def fill(corpus: Corpus, progress: Progress = lambda done, total: None) -> None:
-    """Looks at all footage that was not looked at yet. Raises YozoraError when a clip has lost its file."""
+    """Looks at all footage that was not looked at yet, but masters, whose renditions show the same.
+
+    Raises YozoraError when a clip has lost its file.
+    """
     known = set(read_looks(corpus)[0])
-    todo = [clip for clip in corpus.ids(kind="footage") if clip not in known]
+    footage = corpus.table(["master"], kind="footage").to_pylist()
+    whole = {row["master"] for row in footage}
+    todo = [row["id"] for row in footage if row["id"] not in known and row["id"] not in whole]
     for start in range(0, len(todo), PART):
         progress(start, len(todo))
         with locked(corpus.path, alone=False):  # nothing is taken back between reading and writing

@@ -47,7 +47,8 @@ class Taking:
         for drop in corpus.drops():
             self._before[drop["source"]].append(drop)
             if drop["rule"] == "similarity":
-                self._copies[CLIP.findall(drop["reason"])[0]] = drop
+                clips = CLIP.findall(drop["reason"])  # each with the one that it looks like
+                self._copies |= dict.fromkeys(clips[::2], drop)
         self._finished = corpus.finished()
         self._first: dict[str, str] = {}  # clip -> the file it came from first in this ingest
         self._alike: list[Stored] = []
