@@ -61,7 +61,7 @@ def test_footage_is_known_trained_on_audited_and_taken_back(film: Path) -> None:
     clip = Corpus.open("c").rows()[0].id
     of_clip = run("rights", "show", clip[:16], "--corpus", "c").stdout
     assert "harbour" in of_clip
-    assert "checkpoint k/codec.safetensors" in of_clip
+    assert "checkpoint k" in of_clip
     consumers = report("rights", "consumers", clip[:16], "--corpus", "c")["consumers"]
     assert [one["by"] for one in consumers] == ["run", "checkpoint"]  # type: ignore[index,attr-defined]
     assert report("rights", "audit", "c")["clips"] == {
@@ -70,7 +70,7 @@ def test_footage_is_known_trained_on_audited_and_taken_back(film: Path) -> None:
 
     said = run("revoke", "--holder", "Ann Example", "--corpus", "c")
     assert "3 clips of 1 sources were taken back" in said.stderr
-    assert "checkpoint k/codec.safetensors" in said.stderr
+    assert "checkpoint k" in said.stderr
     assert Corpus.open("c").rows() == []
     assert "taken back" in take("--licence", "CC-BY-4.0").output
 
