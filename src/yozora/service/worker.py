@@ -1,6 +1,6 @@
 """A worker: claims jobs, generates them, and writes down what became of them. It is a process of its own.
 
-It beats between denoising steps and nowhere else, so that a lease says that work is going on. One that dies, or is
+It beats between denoising steps and while it writes, so that a lease says that work is going on. One that dies, or is
 held up for longer than its lease, has its jobs given to others; nothing it does afterwards counts.
 """
 
@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -167,16 +168,25 @@ class Shift:
             self.give_up("internal_error", "Something went wrong here; nothing was charged.")
 
     def generate(self) -> None:
-        """Denoise the batch together, then write down each of its clips."""
+        """Denoise the batch together, then write down its clips, as many at once as there are processors."""
         from yozora.service.making import make  # brings torch
 
         pipeline = self.worker.models.get(self.batch[0].model)
         self.beat()
         sources = partial(find, self.worker.database, self.worker.settings)
         clips = make(pipeline, self.batch, sources, self.watch)
-        for job, clip in zip(self.batch, clips, strict=True):
-            if job.id in self.mine:
-                self.deliver(job, clip)
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="deliver") as pool:
+            rest = {
+                pool.submit(self.deliver, job, clip)
+                for job, clip in zip(self.batch, clips, strict=True)
+                if job.id in self.mine
+            }
+            while rest:
+                done, rest = wait(rest, timeout=BEAT, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
+                if rest and self.mine and time.monotonic() - self.beaten > BEAT:
+                    self.beat()
 
     def watch(self, progress: int, previews: Sequence[bytes]) -> None:
         """Between two steps: beat when it is time, and stop when nobody waits any more. Raises Stopped."""
@@ -192,16 +202,16 @@ class Shift:
         with self.worker.database.write() as tx:
             at, lease = ids.now(), self.worker.settings.lease
             jobs.sign(tx, worker=self.worker.name, models=self.worker.models.names, at=at)
-            for job in list(self.mine.values()):
+            for job in list(self.mine.values()):  # those that are written meanwhile leave it
                 state = jobs.beat(
                     tx, job, at=at, lease=lease, progress=self.progress, preview=shown.get(job.id)
                 )
                 if state == "cancelled":
                     jobs.fail(tx, job, code="cancelled", message=jobs.CANCELLED, at=at)
                 if state != "on":
-                    del self.mine[job.id]
+                    self.mine.pop(job.id, None)
             if self.worker.overdue():
-                for job in self.mine.values():
+                for job in list(self.mine.values()):
                     jobs.hand_back(tx, job, at=at)
                 self.mine.clear()
         if not self.mine:
@@ -225,7 +235,7 @@ class Shift:
                 tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now()
             )
         reach("after-finish")
-        del self.mine[job.id]
+        self.mine.pop(job.id, None)
         gone = range(1, job.attempt if done else job.attempt + 1)
         for attempt in gone:  # what those who lost the job may have left
             artifacts.delete(named(job.id, attempt))
