@@ -26,6 +26,7 @@ from yozora.service.database import Database
 from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
+from yozora.service.webhooks import Sender
 from yozora.service.worker import TIDY, new_name, tidy, work
 
 # Processes are forked from a server that has imported torch and done nothing with it: they begin at once.
@@ -185,6 +186,8 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop.set())
         PROCESSES.set_forkserver_preload(HEAVY)
+        sender = Sender(self.database, keys.pepper(self.settings.data))
+        threading.Thread(target=sender.run, args=(self.stop,), name="webhooks").start()
         try:
             while not self.stop.is_set():
                 for place in self.places:
@@ -195,6 +198,7 @@ class Keeper:
                 self.look()
                 wait([one.process.sentinel for one in self.places if one.process], timeout=0.2)
         finally:
+            self.stop.set()
             self.end()
 
     def begin(self, place: Place) -> None:
