@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Row, select
 from standardwebhooks import Webhook, WebhookVerificationError
-from tests.service.tenants import AT, PEPPER, Tenant, tenant
+from tests.service.tenants import AT, PEPPER, Tenant, reserved, tenant
 from tests.service.test_fetch import reply, server
 
 from yozora.errors import YozoraError
-from yozora.service import ids, webhooks
+from yozora.service import ids, jobs, webhooks
 from yozora.service.database import Database
 from yozora.service.fetch import FetchError, Rules
 from yozora.service.schema import outbox
@@ -271,3 +271,24 @@ def test_a_sender_runs_until_it_is_told_to_stop(hooked: Hooked) -> None:
             stop.set()
             thread.join()
     assert len(asked) == 2
+
+
+# --- what tells of videos ------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_video_is_told_by_the_transaction_that_ends_it(hooked: Hooked) -> None:
+    with hooked.database.write() as tx:
+        done, undone = (reserved(tx, hooked.org, 0) for _ in range(2))
+        jobs.fail(tx, done, code="generation_failed", message="It went wrong.", at=AT)
+
+    def broken() -> None:
+        with hooked.database.write() as tx:
+            jobs.fail(tx, undone, code="generation_failed", message="It went wrong.", at=AT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    with hooked.database.write() as tx:
+        (delivery,) = webhooks.claim(tx, at=AT)
+    event = json.loads(delivery.body)
+    assert (event["type"], event["data"]) == ("video.failed", {"id": done})
