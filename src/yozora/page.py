@@ -1,10 +1,14 @@
-"""What every HTML page of yozora's shares: one self-contained file, for light and dark screens."""
+"""What the HTML pages of yozora share: their colours for light and dark screens, and htmx where one is served.
+
+Pages that are written to disk are one self-contained file each.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +51,11 @@ def document(title: str, parts: Iterable[str]) -> str:
         *parts,
         "</html>",
     ])  # fmt: skip
+
+
+def htmx() -> bytes:
+    """The script htmx 4.0.1, which lies beside its licence."""
+    return (files("yozora") / "htmx" / "htmx.min.js").read_bytes()
 
 
 def table_row(cells: Sequence[str], tag: str = "td") -> str:

@@ -23,7 +23,7 @@ from yozora import video
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
-from yozora.page import STYLE
+from yozora.page import STYLE, htmx
 from yozora.review.answers import Answer, Review, check_reviewer
 from yozora.review.questions import CLIP, DESCRIBED, NOTE, PERSON, Said, read_form
 from yozora.review.turns import Turn, turn
@@ -188,8 +188,11 @@ def static(request: Request) -> Response:
 @lru_cache(maxsize=1)
 def static_files() -> dict[str, bytes]:
     """The scripts and the style sheet, which begins as every page of yozora's does."""
-    found = {name: (PAGES / name).read_bytes() for name in KINDS}
-    return {**found, "review.css": STYLE.encode() + found["review.css"]}
+    return {
+        "review.css": STYLE.encode() + (PAGES / "review.css").read_bytes(),
+        "review.js": (PAGES / "review.js").read_bytes(),
+        "htmx.min.js": htmx(),
+    }
 
 
 def template(name: str) -> str:
