@@ -1,18 +1,21 @@
 """The docs build, their links lead somewhere, and every command that they show is run.
 
 Blocks marked `console` (lines after "$ ") or `bash` are run page by page, in order, in an empty folder that holds
-PROVIDED; blocks marked `python` are executed there too; `text` is only shown. SMALLER makes commands quick that
-would take minutes; ELSEWHERE lists those that are run by other checks.
+PROVIDED; blocks marked `python` are executed there too; `text` is only shown. A page that shows `yozora serve` has one
+running meanwhile. SMALLER makes commands quick that would take minutes; ELSEWHERE lists those that other checks run.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +47,13 @@ ELSEWHERE = [
     r"\.venv/bin/pre-commit install",
     r"pip install .*",
     r"yozora review serve .*",  # tests/review: it would not end
+    r"yozora (serve|worker)\b.*",  # `serving` runs it beside the page
     r"python examples/.*",  # tests/examples
     r"python benchmarks/.*",
     r"yozora caption .* --with (endpoint|model) .*",  # tests/captioning
 ]
+
+USUAL = "http://127.0.0.1:8000"  # where a service is in the docs
 
 BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
@@ -83,15 +89,38 @@ def run(command: str) -> None:
     command = re.sub(r"\s+#.*", "", command)
     if any(re.fullmatch(pattern, command) for pattern in ELSEWHERE):
         return
-    if command.startswith("yozora "):
+    if made := re.fullmatch(r"export (\w+)=\$\((yozora .+)\)", command):
+        os.environ[made[1]] = invoke(made[2]).splitlines()[-1]
+    elif command.startswith("yozora "):
         command, _, file = command.partition(" > ")
-        words = shlex.split(small(command))
-        result = CliRunner().invoke(main, words[1:])
-        assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
+        said = invoke(small(command))
         if file:
-            Path(file).write_text(result.stdout, encoding="utf-8")
+            Path(file).write_text(said, encoding="utf-8")
     else:
         subprocess.run(command, shell=True, check=True, capture_output=True)
+
+
+def invoke(command: str) -> str:
+    """What a yozora command prints."""
+    result = CliRunner().invoke(main, shlex.split(command)[1:])
+    assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
+    return result.stdout
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of `yozora serve`, as a page says it, while it is running."""
+    program = [Path(sys.executable).with_name("yozora"), "serve", "--port", "0", "--json"]
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "YOZORA_DATA": str(folder)}
+    with subprocess.Popen(
+        [*program, "--lease", "600"], stdout=subprocess.PIPE, text=True, env=quiet
+    ) as process:
+        assert process.stdout is not None
+        said = "".join(iter(process.stdout.readline, "}\n"))
+        try:
+            yield json.loads(said + "}")["address"]
+        finally:
+            process.terminate()
 
 
 def provide(folder: Path) -> None:
@@ -112,6 +141,7 @@ def runnable(page: Path) -> list[tuple[str, str]]:
     return [block for block in blocks(page) if block[0] in {"console", "bash", "python"}]
 
 
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if runnable(page)],
@@ -122,13 +152,18 @@ def test_every_command_shown_runs(
 ) -> None:
     provide(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOZORA_DATA", str(tmp_path / "service"))
+    monkeypatch.setenv("YOZORA_KEY", "")  # put back as it was, whatever a page makes of it
+    shown = runnable(page)
+    served = any(re.search(r"^\$ yozora serve", text, re.MULTILINE) for _, text in shown)
     names: dict[str, object] = {"__name__": "__main__"}
-    for kind, text in runnable(page):
-        if kind == "python":
-            exec(compile(text, str(page), "exec"), names)
-        else:
-            for command in commands(kind, text):
-                run(command)
+    with serving(tmp_path / "service") if served else nullcontext(USUAL) as address:
+        for kind, text in shown:
+            if kind == "python":
+                exec(compile(text.replace(USUAL, address), str(page), "exec"), names)
+            else:
+                for command in commands(kind, text):
+                    run(command)
 
 
 def test_no_block_of_commands_is_unmarked() -> None:

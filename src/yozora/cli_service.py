@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from yozora.service.amounts import money, parse_count, parse_money
 from yozora.terminal import (
     COUNT,
     DATA,
@@ -32,23 +32,6 @@ DAY = 24 * 3600 * 1000
 MEASURES = ("spend", "videos", "concurrent", "requests")
 PERIODS = ("minute", "day", "month", "lifetime", "now")
 SCOPES = ("videos:read", "videos:write", "models:read", "usage:read", "admin")
-
-
-def parse_money(text: str) -> int:
-    """'0.05' -> 50000 micro-units. Raises ValueError when it is finer than they are."""
-    try:
-        micro = Decimal(text) * 10**6
-        if micro.is_finite() and abs(micro) <= 10**15 and micro == int(micro):
-            return int(micro)
-    except InvalidOperation:
-        pass
-    raise ValueError(text)
-
-
-def money(micro: int) -> str:
-    """50000 -> '0.05': units of the currency, with two digits at least."""
-    whole, part = divmod(abs(micro), 10**6)
-    return f"{'-' if micro < 0 else ''}{whole}.{f'{part:06d}'.rstrip('0'):0<2}"
 
 
 MONEY = parsed(parse_money, "an amount such as 0.05, with six digits after the point at most")
@@ -343,14 +326,6 @@ def set_limit(
         )
     report = {"scope": scope or org_id, "measure": measure, "period": period, "amount": most}
     print_json(report) if as_json else say(f"{measure} a {period} of {report['scope']}: {amount}")
-
-
-def parse_count(micro: int) -> int:
-    """A whole number, from millionths. Raises ValueError when it is none."""
-    whole, part = divmod(micro, 10**6)
-    if part or whole < 0:
-        raise ValueError(micro)
-    return whole
 
 
 @orgs.command("limits")

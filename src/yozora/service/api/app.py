@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from functools import lru_cache
 
@@ -21,7 +20,7 @@ from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.metrics import Metrics
-from yozora.service.moderation import moderator
+from yozora.service.pages import site
 from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
@@ -39,6 +38,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
             Route("/metrics", figures),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
+            *site.routes(),
         ],
         middleware=[Middleware(Named), Middleware(Observed)],
         exception_handlers=dict.fromkeys(
@@ -47,6 +47,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
     )
     app.router.redirect_slashes = False  # redirects are made of the Host header: the client's word
     app.state.metrics = Metrics(database)
+    app.state.document = written
     app.state.service = Service(
         settings,
         database,
@@ -54,7 +55,6 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         Artifacts(settings.uploads),
         Offer(Models(settings.models), read_providers(settings.providers)),
         keys.pepper(settings.data),
-        moderator(settings.moderation, os.environ.get("YOZORA_MODERATION_KEY", "")),
     )
     return app
 
