@@ -20,6 +20,7 @@ from yozora.cli_rights import revoke, rights
 from yozora.cli_serve import backup, restore, serve, worker
 from yozora.cli_service import keys, orgs, prices, usage
 from yozora.cli_verify import verify
+from yozora.cli_videos import videos
 from yozora.errors import YozoraError
 from yozora.terminal import (
     ANY,
@@ -999,3 +1000,4 @@ main.add_command(worker)
 main.add_command(verify)
 main.add_command(backup)
 main.add_command(restore)
+main.add_command(videos)

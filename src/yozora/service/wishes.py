@@ -21,6 +21,8 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
@@ -110,9 +112,13 @@ def plain(value: str) -> str:
     return value
 
 
-def number(value: object) -> object:
+class Form(dict[str, Any]):
+    """The fields of a form: what would be numbers and lists in JSON are strings."""
+
+
+def number(value: object, info: ValidationInfo) -> object:
     """Refuses what pydantic would take for a number though nobody meant one. Raises ValueError."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and not info.context):
         raise ValueError("must be a number")
     return value
 
@@ -124,24 +130,31 @@ def decimal(value: object) -> object:
     return f"{value:.3f}".rstrip("0").rstrip(".") if 0 <= value < 1e5 else "out of range"
 
 
-def span(value: object) -> object:
+def span(value: object, info: ValidationInfo) -> object:
     """'0.5,1.2', as a form may say it -> ['0.5', '1.2']."""
-    return value.strip("[] ").split(",") if isinstance(value, str) else value
+    return value.strip("[] ").split(",") if isinstance(value, str) and info.context else value
 
 
 Text = Annotated[str, AfterValidator(plain)]
 Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=32_000)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+LENGTH = r"^[0-9]{1,5}(\.[0-9]{1,3})?$"
+LENGTHS: Any = [
+    {"type": "string", "pattern": LENGTH},
+    {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e5},
+]
 Seconds = Annotated[
     str,
+    StringConstraints(pattern=LENGTH, max_length=9),
     BeforeValidator(decimal),
-    StringConstraints(pattern=r"^[0-9]{1,5}(\.[0-9]{1,3})?$", max_length=9),
+    WithJsonSchema({"anyOf": LENGTHS}),
 ]
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
-Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=SEEDS)]
-Steps = Annotated[int, BeforeValidator(number), Field(ge=1, le=STEPS)]
-Guidance = Annotated[float, BeforeValidator(number), Field(ge=0, le=GUIDANCE, allow_inf_nan=False)]
-Instant = Annotated[float, BeforeValidator(number), Field(ge=0, le=1e5, allow_inf_nan=False)]
+# What is checked before stands last, where pydantic runs it first and the document still has the limits.
+Seed = Annotated[int, Field(ge=0, lt=SEEDS), BeforeValidator(number)]
+Steps = Annotated[int, Field(ge=1, le=STEPS), BeforeValidator(number)]
+Guidance = Annotated[float, Field(ge=0, le=GUIDANCE, allow_inf_nan=False), BeforeValidator(number)]
+Instant = Annotated[float, Field(ge=0, le=1e5, allow_inf_nan=False), BeforeValidator(number)]
 Span = Annotated[tuple[Instant, Instant], BeforeValidator(span)]
 Came = Annotated[
     InstanceOf[Upload], PlainSerializer(lambda upload: upload.sha256)
@@ -243,7 +256,7 @@ class Life(Fields):
     """How long a file is kept."""
 
     anchor: Literal["created_at"]
-    seconds: Annotated[int, BeforeValidator(number), Field(ge=3600, le=30 * 24 * 3600)]
+    seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600), BeforeValidator(number)]
 
 
 class NewFile(Fields):
@@ -268,7 +281,7 @@ def one_of(fields: One, *names: str) -> One:
 def read(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     """A request's fields as ``kind``. Raises WishError with the first thing that is wrong."""
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(given, context=isinstance(given, Form))
     except ValidationError as error:
         raise refusal(error) from None
 

@@ -114,7 +114,7 @@ async def listing(request: Request) -> Response:
     """One's files, the newest first."""
     service = of(request)
     who = await service.identify(request, "videos:read")
-    page, purpose = Page.of(request), request.query_params.get("purpose")
+    page, purpose = Page.of(request, "purpose"), request.query_params.get("purpose")
     asked = select(files).where(files.c.org_id == who.org_id, files.c.deleted_at.is_(None))
     if purpose is not None:
         asked = asked.where(files.c.purpose == wishes.clean(purpose, "purpose"))

@@ -20,7 +20,7 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import ClientDisconnect, Request
 
 from yozora.service.api.errors import ApiError
-from yozora.service.wishes import Upload, WishError
+from yozora.service.wishes import Form, Upload, WishError
 
 LARGEST = 64 * 2**20  # bytes of a body
 FIELD = (
@@ -145,7 +145,7 @@ def nested(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
     Raises WishError when a name is given twice, or with and without brackets.
     """
-    given: dict[str, Any] = {}
+    given = Form()
     for name, value in items:
         found = NAME.fullmatch(name)
         if not found:

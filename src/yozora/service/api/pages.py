@@ -23,9 +23,12 @@ class Page:
     ascending: bool
 
     @classmethod
-    def of(cls, request: Request) -> Page:
-        """As the query says. Raises WishError when it says something else."""
+    def of(cls, request: Request, *others: str) -> Page:
+        """As the query says, which may name ``others`` besides. Raises WishError when it says something else."""
         given = request.query_params
+        if unknown := set(given) - {"after", "limit", "order", *others}:
+            name = min(unknown)[:200]
+            raise WishError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
         limit, order, after = given.get("limit", str(USUAL)), given.get("order", "desc"), None
         if "after" in given:
             after = clean(given["after"], "after")
