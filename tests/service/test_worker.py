@@ -225,6 +225,19 @@ def test_a_source_that_is_gone_fails_the_video_and_returns_its_price(bench: Benc
     assert bench.queue.hold(video) == "released"
 
 
+def test_an_upload_that_is_no_film_fails_the_video_and_says_why(bench: Bench) -> None:
+    name = ids.new("file")
+    with Artifacts(bench.settings.uploads).adding(name) as folder:
+        (folder / CONTENT).write_bytes(b"#!/bin/sh\nnot a picture")
+    video = bench.ask(image=name)
+    bench.worker.step()
+    assert bench.status(video) == ("failed", "invalid_file")
+    message = bench.queue.row(video).error_message
+    assert str(bench.settings.data) not in message
+    assert "/tmp" not in message
+    assert bench.queue.hold(video) == "released"
+
+
 def test_what_has_expired_is_deleted_from_the_disk(bench: Bench) -> None:
     video = bench.ask()
     bench.worker.step()

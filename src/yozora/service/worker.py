@@ -13,10 +13,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -26,11 +28,12 @@ from yozora.service import ids, jobs
 from yozora.service.artifacts import VIDEO, Artifacts, named
 from yozora.service.database import Database
 from yozora.service.failpoints import reach
+from yozora.service.intake import IntakeError
 from yozora.service.jobs import Job
 from yozora.service.provenance import Facts, Sealer
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
-from yozora.service.sources import find
+from yozora.service.sources import admitted
 from yozora.video import Clip
 
 POLL = 0.1  # seconds between two looks at an empty queue
@@ -153,6 +156,8 @@ class Shift:
             self.generate()
         except Stopped:
             pass
+        except IntakeError as error:
+            self.give_up(error.code, str(error))
         except (
             YozoraError
         ) as error:  # it may name files of this machine, which are no client's business
@@ -168,13 +173,17 @@ class Shift:
             self.give_up("internal_error", "Something went wrong here; nothing was charged.")
 
     def generate(self) -> None:
-        """Denoise the batch together, then write down its clips, as many at once as there are processors."""
+        """Denoise the batch together, from uploads that a confined process has looked into; write its clips down."""
         from yozora.service.making import make  # brings torch
 
         pipeline = self.worker.models.get(self.batch[0].model)
         self.beat()
-        sources = partial(find, self.worker.database, self.worker.settings)
-        clips = make(pipeline, self.batch, sources, self.watch)
+        with TemporaryDirectory(prefix="yozora-uploads-") as folder:
+            sources = partial(admitted, self.worker.database, self.worker.settings, Path(folder))
+            self.deliver_all(make(pipeline, self.batch, sources, self.watch))
+
+    def deliver_all(self, clips: Iterable[Clip]) -> None:
+        """Write down the clips of the batch while the rest is made, and keep the leases until all are written."""
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="deliver") as pool:
             rest = {
                 pool.submit(self.deliver, job, clip)
