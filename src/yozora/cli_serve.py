@@ -94,6 +94,19 @@ def settings(data: Path | None, db: str | None, **given: Any) -> Settings:
     "--retention", type=POSITIVE, default=30.0, show_default=True, help="Days that videos are kept."
 )
 @option(
+    "--moderation",
+    default="rules",
+    show_default=True,
+    metavar="HOW",
+    help="What judges prompts: rules, a file of rules, an endpoint's address, or off.",
+)
+@option(
+    "--reach",
+    multiple=True,
+    metavar="HOST",
+    help="A host that webhooks may reach though it is not public; repeatable.",
+)
+@option(
     "--providers",
     type=FILE,
     help="A TOML file of other services that speak the same API, whose models are offered too.",

@@ -26,7 +26,7 @@ def verify(file: Path, trust: Path | None, as_json: bool) -> None:
     """Say what is known of a video: who signed it, whether a byte was changed since, and which model made it.
 
     Anybody can sign a file in any name. With --trust only the signers of these authorities count; a service that
-    signs with a throwaway certificate has its own in signing/authority.pem of its data folder.
+    signs with a throwaway certificate has its own in credentials/authority.pem of its data folder.
 
     The exit status is 0 when the file is signed and unchanged, 1 when it was changed or its signer is not trusted, and
     3 when it bears no signature. The mark in its frames is told, but proves nothing.

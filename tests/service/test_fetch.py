@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -31,7 +32,7 @@ def server(*answers: bytes, drip: float = 0) -> Iterator[tuple[str, list[bytes]]
             with suppress(OSError):  # of those who have heard enough
                 connection, _ = listener.accept()
                 with connection:
-                    asked.append(connection.recv(65536))
+                    asked.append(whole(connection))
                     size = 16 if drip else max(1, len(answer))
                     for at in range(0, len(answer), size):
                         connection.sendall(answer[at : at + size])
@@ -43,6 +44,15 @@ def server(*answers: bytes, drip: float = 0) -> Iterator[tuple[str, list[bytes]]
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join()
+
+
+def whole(connection: socket.socket) -> bytes:
+    """A request with its body, which may come in several pieces."""
+    data = connection.recv(65536)
+    length = re.search(rb"content-length: (\d+)", data, re.IGNORECASE)
+    while length and len(data.partition(b"\r\n\r\n")[2]) < int(length[1]):
+        data += connection.recv(65536)
+    return data
 
 
 def reply(body: bytes, *fields: str, status: str = "200 OK") -> bytes:

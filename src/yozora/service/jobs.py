@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from yozora.artifact import json_hash
-from yozora.service import ids, ledger
+from yozora.service import ids, ledger, webhooks
 from yozora.service.artifacts import named
 from yozora.service.failpoints import reach
 from yozora.service.keys import Identity
@@ -409,7 +409,9 @@ CANCELLED = "It was cancelled; nothing was charged."
 
 
 def tell(tx: Connection, video_id: str, kind: str, at: int, **data: Any) -> None:
-    """Write down what happened to a video."""
+    """Write down what happened to a video, and for those who asked to be told when it is over."""
+    tx.execute(insert(events).values(video_id=video_id, kind=kind, data=data, at=at))
     if kind in ("completed", "failed"):
         reach("before-webhook")
-    tx.execute(insert(events).values(video_id=video_id, kind=kind, data=data, at=at))
+        owner = tx.execute(select(videos.c.org_id).where(videos.c.id == video_id)).scalar_one()
+        webhooks.enqueue(tx, owner, f"video.{kind}", {"id": video_id}, at)

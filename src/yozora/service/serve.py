@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -26,6 +26,7 @@ from yozora.service.database import Database
 from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
+from yozora.service.webhooks import RULES, Sender
 from yozora.service.worker import TIDY, new_name, tidy, work
 
 # Processes are forked from a server that has imported torch and done nothing with it: they begin at once.
@@ -185,6 +186,10 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop.set())
         PROCESSES.set_forkserver_preload(HEAVY)
+        sender = Sender(
+            self.database, keys.pepper(self.settings.data), replace(RULES, also=self.settings.reach)
+        )
+        threading.Thread(target=sender.run, args=(self.stop,), name="webhooks").start()
         try:
             while not self.stop.is_set():
                 for place in self.places:
@@ -195,6 +200,7 @@ class Keeper:
                 self.look()
                 wait([one.process.sentinel for one in self.places if one.process], timeout=0.2)
         finally:
+            self.stop.set()
             self.end()
 
     def begin(self, place: Place) -> None:

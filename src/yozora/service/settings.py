@@ -28,6 +28,8 @@ class Settings:
     losses: int = 3  # workers that may die over one job before it is given up
     retention: int = 30 * DAY  # how long a finished video is kept
     providers: Path | None = None  # a file of services whose models are offered too: providers.py
+    moderation: str = "rules"  # what judges prompts: rules, a file of rules, an endpoint, off
+    reach: tuple[str, ...] = ()  # hosts that webhooks may reach though they are not public
     log: str = "text"  # how processes write their logs: text or json
 
     @property

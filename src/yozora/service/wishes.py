@@ -267,6 +267,7 @@ class NewFile(Fields):
     expires_after: Life | None = None
 
 
+Prompted = Create | Remix | Edit | Extend
 One = TypeVar("One", bound=BaseModel)
 Kind = TypeVar("Kind", bound=Fields)
 

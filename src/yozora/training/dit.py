@@ -116,7 +116,7 @@ class Batch(NamedTuple):
     state: Tensor
     has_state: Tensor
     tasks: tuple[str, ...]
-    varied: int
+    varied: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``; batches are drawn on the processor, so that runs agree on any device."""

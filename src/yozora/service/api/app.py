@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.metrics import Metrics
+from yozora.service.moderation import moderator
 from yozora.service.pages import site
 from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
@@ -55,6 +57,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         Artifacts(settings.uploads),
         Offer(Models(settings.models), read_providers(settings.providers)),
         keys.pepper(settings.data),
+        moderator(settings.moderation, os.environ.get("YOZORA_MODERATION_KEY", "")),
     )
     return app
 

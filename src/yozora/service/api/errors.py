@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from yozora.service.keys import Unauthorised
 from yozora.service.limits import LimitReached
+from yozora.service.moderation import Unjudged
 from yozora.service.wishes import WishError
 
 TYPES = {
@@ -64,6 +65,8 @@ def described(error: Exception) -> ApiError:
             return ApiError(
                 401, str(error), "invalid_api_key", headers={"www-authenticate": "Bearer"}
             )
+        case Unjudged():
+            return ApiError(503, str(error), error.code, wait=1)
         case LimitReached():
             wait = error.wait / 1000 if error.wait is not None else None
             return ApiError(429, str(error), error.code, wait=wait)
@@ -101,4 +104,4 @@ async def handle(request: Request, error: Exception) -> Response:
     return response
 
 
-EXPECTED = (ApiError, WishError, Unauthorised, LimitReached, OperationalError)
+EXPECTED = (ApiError, WishError, Unauthorised, Unjudged, LimitReached, OperationalError)

@@ -32,7 +32,7 @@ async def order(
     service: Service,
     request: Request,
     who: Identity,
-    asked: wishes.Fields,
+    asked: wishes.Prompted,
     build: Build,
     file: Stored | None = None,
 ) -> Any:
@@ -40,7 +40,9 @@ async def order(
 
     Raises:
         WishError, LimitReached, ApiError: it cannot be had.
+        Blocked, Unjudged: its prompt is refused.
     """
+    await run_in_threadpool(service.moderate, asked.prompt)
     sending = sent(request, who, asked)
 
     def work(tx: Connection) -> tuple[Any, bool]:

@@ -17,6 +17,7 @@ from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.keys import Identity
 from yozora.service.lookup import Lookup
+from yozora.service.moderation import Moderator
 from yozora.service.providers import Offer
 from yozora.service.schema import keys as table
 from yozora.service.schema import videos
@@ -43,6 +44,7 @@ class Service:
     uploads: Artifacts
     models: Offer
     pepper: bytes
+    moderate: Moderator
     limiter: CapacityLimiter | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
