@@ -172,7 +172,7 @@ def previews(page: Report, chosen: Model) -> None:
             shares.append(100 * spent[0] / (time.perf_counter() - began))
         reached = verdict(statistics.median(shares[1:]), 3, at_least=False)
         rows.append([str(count), spread(shares[1:]), reached])
-    page.say("Preview frames, three for each video, as a part of its generation:")
+    page.say("Preview frames, two for each video, as a part of its generation:")
     page.table(["videos a batch", "per cent of the time", "target"], rows)
 
 

@@ -25,8 +25,9 @@ def test_a_job_from_beginning_to_end(queue: Queue) -> None:
     assert (job.id, job.attempt, job.params["seed"]) == (video, 1, 7)
     assert queue.claim() == []
     with queue.database.write() as tx:
-        state = jobs.beat(tx, job, at=queue.at, lease=LEASE, progress=40, preview=b"picture")
-    assert (state, queue.row(video).progress) == ("on", 40)
+        shown = {video: b"picture"}
+        states = jobs.beat_all(tx, [job], at=queue.at, lease=LEASE, progress=40, previews=shown)
+    assert (states, queue.row(video).progress) == ({video: "on"}, 40)
     assert queue.finish(job)
     row = queue.row(video)
     assert (row.status, row.progress, row.file) == ("completed", 100, f"{video}-1")

@@ -90,7 +90,7 @@ def test_previews_come_on_the_way(bench: Bench) -> None:
     bench.worker.step()
     for video in batch:
         kinds = bench.queue.kinds(video)
-        assert kinds.count("preview") == 3
+        assert kinds.count("preview") == 2
         assert (kinds[0], kinds[-1]) == ("queued", "completed")
         with bench.queue.database.read() as tx:
             found = select(events.c.data).where(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 
@@ -228,19 +229,45 @@ def waiting(tx: Connection, models: Sequence[str]) -> bool:
     return tx.execute(queued.limit(1)).first() is not None
 
 
-def beat(
-    tx: Connection, job: Job, *, at: int, lease: int, progress: int, preview: bytes | None = None
-) -> State:
-    """Say that a job is being worked on, and how far it is (0 to 100); ``preview`` is a WebP of how it looks by now."""
-    mine = update(videos).where(held(job, at)).values(lease_until=at + lease, progress=progress)
-    row = tx.execute(mine.returning(videos.c.cancel_requested)).first()
-    if row is None:
-        return "lost"
-    tell(tx, job.id, "progress", at, status="in_progress", progress=progress)
-    if preview is not None:
-        image = base64.b64encode(preview).decode("ascii")
-        tell(tx, job.id, "preview", at, progress=progress, type="image/webp", image=image)
-    return "cancelled" if row.cancel_requested else "on"
+def beat(tx: Connection, job: Job, *, at: int, lease: int, progress: int) -> State:
+    """Say that a job is being worked on, and how far it is (0 to 100)."""
+    return beat_all(tx, [job], at=at, lease=lease, progress=progress)[job.id]
+
+
+def beat_all(
+    tx: Connection,
+    batch: Sequence[Job],
+    *,
+    at: int,
+    lease: int,
+    progress: int,
+    previews: Mapping[str, bytes] | None = None,
+) -> dict[str, State]:
+    """Say that a batch is being worked on; ``previews``: for ids of jobs, a WebP of how they look by now."""
+    mine = (
+        update(videos)
+        .where(
+            tuple_(videos.c.id, videos.c.attempt).in_([(job.id, job.attempt) for job in batch]),
+            videos.c.status == "in_progress",
+            videos.c.lease_until > at,
+        )
+        .values(lease_until=at + lease, progress=progress)
+        .returning(videos.c.id, videos.c.cancel_requested)
+    )
+    states: dict[str, State] = dict.fromkeys((job.id for job in batch), "lost")
+    for row in tx.execute(mine):
+        states[row.id] = "cancelled" if row.cancel_requested else "on"
+    seen = []
+    for video in [one for one, state in states.items() if state != "lost"]:
+        said = {"video_id": video, "kind": "progress", "at": at}
+        seen.append(said | {"data": {"status": "in_progress", "progress": progress}})
+        if previews and video in previews:
+            image = base64.b64encode(previews[video]).decode("ascii")
+            data = {"progress": progress, "type": "image/webp", "image": image}
+            seen.append(said | {"kind": "preview", "data": data})
+    if seen:
+        tx.execute(insert(events), seen)
+    return states
 
 
 def finish(

@@ -19,7 +19,9 @@ from yozora.video import Clip, contact_sheet, read, write
 from yozora.video.clip import Frames
 
 SAMPLING = ("steps", "guidance", "shift", "solver")
-PREVIEWS = 4  # parts of a pass; a preview is made between two of them
+PREVIEWS = (
+    3  # parts of a pass; a preview is made between two of them, at a hundredth of a generation each
+)
 FRAMES = 10  # of a spritesheet
 Find = Callable[[Mapping[str, str]], Path]  # {"file": id} or {"video": id} -> its file
 Watch = Callable[

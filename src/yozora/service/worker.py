@@ -37,7 +37,7 @@ from yozora.service.sources import admitted
 from yozora.video import Clip
 
 POLL = 0.1  # seconds between two looks at an empty queue
-BEAT = 0.5  # seconds between two beats; cancelling takes as long at most, or one step
+BEAT = 1.0  # seconds between two beats; cancelling takes as long at most, or one step
 TIDY = 5.0  # seconds between two looks for lost and expired jobs
 RETRY = 2.0  # seconds after which a database that did not answer is asked again
 log = logging.getLogger(__name__)
@@ -211,13 +211,14 @@ class Shift:
         with self.worker.database.write() as tx:
             at, lease = ids.now(), self.worker.settings.lease
             jobs.sign(tx, worker=self.worker.name, models=self.worker.models.names, at=at)
-            for job in list(self.mine.values()):  # those that are written meanwhile leave it
-                state = jobs.beat(
-                    tx, job, at=at, lease=lease, progress=self.progress, preview=shown.get(job.id)
-                )
-                if state == "cancelled":
+            batch = list(self.mine.values())  # those that are written meanwhile leave it
+            states = jobs.beat_all(
+                tx, batch, at=at, lease=lease, progress=self.progress, previews=shown
+            )
+            for job in batch:
+                if states[job.id] == "cancelled":
                     jobs.fail(tx, job, code="cancelled", message=jobs.CANCELLED, at=at)
-                if state != "on":
+                if states[job.id] != "on":
                     self.mine.pop(job.id, None)
             if self.worker.overdue():
                 for job in list(self.mine.values()):
