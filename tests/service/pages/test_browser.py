@@ -120,7 +120,7 @@ def test_from_the_first_sign_in_to_a_revoked_key(visit, served: Served) -> None:
     assert status(served, key) == 200
 
     page.click("text=Playground")
-    assert page.is_disabled("#send")
+    page.wait_for_selector("#send:disabled")
     page.fill("#paste [name=key]", key)
     page.click("text=Use it")
     page.wait_for_selector("#send:enabled")
