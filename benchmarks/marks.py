@@ -30,23 +30,27 @@ Change = Callable[[Clip], Clip]
 
 
 def films(page: Report, width: int, height: int, fps: float) -> Iterator[tuple[str, Clip]]:
-    """Two-second clips of the world and of footage, without bars, at this size."""
-    for number in range(2 if page.quick else 12):
+    """Two-second clips of the world and of footage, without bars, at this size; of large ones, a few."""
+    every = 1 if width < 200 else 4
+    for number in range(0, 2 if page.quick else 12, every):
         clip, _ = dataset.make(number, 77, size=(width, height), frames=round(2.1 * fps), fps=fps)
         yield "world", clip
     folder = os.environ.get("FOOTAGE")
-    for path in sorted(Path(folder).iterdir()) if folder and not page.quick else []:
-        try:
-            info = probe(path)
-        except YozoraError:
-            continue
-        if info.still:
-            continue
+    found = sorted(Path(folder).iterdir()) if folder and not page.quick else []
+    for path in [path for path in found if moves(path)][::every]:
+        info = probe(path)
         scale = max(width / info.width, height / info.height)
         size = (max(width, round(info.width * scale)), max(height, round(info.height * scale)))
-        for start in np.linspace(0, max(0.0, info.seconds - 2.5), 2):
-            clip = read(path, fps=fps, size=size, start=float(start), seconds=2.1)
-            yield path.stem, Clip(np.ascontiguousarray(clip.frames[:, :height, :width]), fps)
+        clip = read(path, fps=fps, size=size, seconds=2.1)
+        yield path.stem, Clip(np.ascontiguousarray(clip.frames[:, :height, :width]), fps)
+
+
+def moves(path: Path) -> bool:
+    """Whether this is a film."""
+    try:
+        return not probe(path).still
+    except YozoraError:
+        return False
 
 
 def coded(crf: int) -> Change:
