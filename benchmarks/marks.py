@@ -42,7 +42,7 @@ def films(page: Report, width: int, height: int, fps: float) -> Iterator[tuple[s
         scale = max(width / info.width, height / info.height)
         size = (max(width, round(info.width * scale)), max(height, round(info.height * scale)))
         clip = read(path, fps=fps, size=size, seconds=2.1)
-        yield path.stem, Clip(np.ascontiguousarray(clip.frames[:, :height, :width]), fps)
+        yield "footage", Clip(np.ascontiguousarray(clip.frames[:, :height, :width]), fps)
 
 
 def moves(path: Path) -> bool:
@@ -125,11 +125,7 @@ def survival(page: Report) -> None:
     table, quality, grown = [], [], []
     for width, height, fps in SIZES:
         for kind in ("world", "footage"):
-            clips = [
-                c
-                for name, c in films(page, width, height, fps)
-                if (name == "world") == (kind == "world")
-            ]
+            clips = [clip for of, clip in films(page, width, height, fps) if of == kind]
             if not clips:
                 continue
             marked = [mark.embed(clip, PAYLOAD) for clip in clips]
@@ -229,9 +225,9 @@ def burnt(work: Callable[[], object], rounds: int) -> list[float]:
 
 def measure(page: Report) -> None:
     """All of it."""
-    survival(page)
-    false_alarms(page)
     costs(page)
+    false_alarms(page)
+    survival(page)
 
 
 if __name__ == "__main__":
