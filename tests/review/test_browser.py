@@ -79,7 +79,7 @@ def test_what_is_left_out_keeps_the_clip_and_the_focus_goes_there(page, served: 
         page.keyboard.press(key)
     page.wait_for_selector("[role=alert]")
     assert page.url == clip
-    assert page.evaluate("document.activeElement.id") == "writing"
+    page.wait_for_function("() => document.activeElement.id === 'writing'")
     assert page.is_checked("#region-europe")
     for key in ("0", "0", "3", "Enter"):  # none of both several-answer questions stays where it is
         page.keyboard.press(key)
