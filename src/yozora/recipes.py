@@ -88,10 +88,9 @@ def usual() -> Sieve:
 
 def everything() -> Sieve:
     """Keeps all clips."""
-    endless = math.inf
-    return Sieve(
-        "everything", 0.0, 0.0, endless, endless, endless, endless, 0.0, 0.0, duplicate_bits=0
-    )
+    thresholds = (field.name for field in dataclasses.fields(Sieve) if field.type == "float")
+    open_wide = {name: 0.0 if name.startswith("min_") else math.inf for name in thresholds}
+    return Sieve("everything", duplicate_bits=0, **open_wide)
 
 
 SIEVES = {"usual": usual, "everything": everything}

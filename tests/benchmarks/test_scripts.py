@@ -26,6 +26,7 @@ FIGURES = {  # a row or phrase each page has to hold
     "marks": ["| 112x64 | world | half size, crf 23 |", "dB", "| sign |"],
     "taps": ["| 1080p | all taps |", "decode-x", "≤ 1.5: "],
     "service_api": ["| bare |", "| ours |", "≥ 0.5", "| rows | list |"],
+    "shots": ["| hard cut | cheap |", "recall"],
     "service": ["| yozora serve |", "| the same without start and loading |", "| videos a batch |"],
 }
 

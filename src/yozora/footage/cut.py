@@ -6,7 +6,8 @@ its renditions, the windows on small ones that models are trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -15,8 +16,11 @@ from typing import NamedTuple, Protocol
 
 from yozora.errors import YozoraError
 from yozora.footage.survey import Measures, Seen, Survey, Totals
+from yozora.footage.taps.faces import Veil
+from yozora.footage.taps.learned import COLOUR, DETECTORS, USUAL, Look, Taps, looks_of
+from yozora.footage.taps.sound import sound_of
 from yozora.footage.windows import Windows, clip_length
-from yozora.video import Canvas, View, watch
+from yozora.video import Canvas, View, soundtrack, watch
 from yozora.video.clip import Frames
 
 NANO = Canvas(112, 64, 8.0)
@@ -96,7 +100,7 @@ class Cut:
 
 class Frame(NamedTuple):
     """A film's frame on one of the canvases. part: its shot and which stretch of that. before, after: the taps' sums at
-    the canvas' frame before, and at this one."""
+    the canvas' frame before, and at this one. looks: what models saw in between."""
 
     place: int
     number: int
@@ -104,22 +108,51 @@ class Frame(NamedTuple):
     picture: Frames
     before: Totals | None
     after: Totals | None
+    looks: tuple[Look, ...]
 
 
-def cuts(path: Path, format: Format, begin: Callable[[Canvas], Sink]) -> Iterator[Cut]:
-    """The clips of a film within its shots; what lies between shots is left out. ``begin`` opens a master.
+def cuts(
+    path: Path, format: Format, begin: Callable[[Canvas], Sink], taps: Taps = USUAL
+) -> Iterator[Cut]:
+    """The clips of a film within its shots; what lies between shots is left out. ``begin`` opens a master. taps: what
+    else is measured, and whether faces are blurred.
 
     No more is held than a window for each rendition, and what waits for its shot to be certain.
     Raises YozoraError where the film cannot be read on, after everything that was good before.
     """
     errors: list[YozoraError] = []
-    views = until_error(watch(path, format.canvases), errors)
-    frames = shown(Survey().follow(views), format)
-    for (shot, _), stretch in groupby(frames, attrgetter("part")):
-        if shot is not None:
-            yield from stretch_cuts(shot, stretch, format, begin)
+    thumb = DETECTORS[taps.shots].thumb
+    views = until_error(watch(path, format.canvases, colour=COLOUR, thumb=thumb), errors)
+    survey = Survey(taps, every=format.seconds / taps.samples)
+    with ExitStack() as stack:
+        ear = stack.enter_context(soundtrack(path)) if "speech" in taps.models else None
+        frames = shown(survey.follow(views), format)
+        for (shot, _), stretch in groupby(frames, attrgetter("part")):
+            if shot is None:
+                continue
+            if taps.blur_faces:
+                stretch = veiled(stretch, format.canvases)
+            for cut in stretch_cuts(shot, stretch, format, begin):
+                measures = replace(cut.measures, borders=survey.borders)
+                if ear is not None and cut.count > 1:
+                    heard = sound_of(ear.between(cut.start, cut.start + cut.seconds))
+                    measures = replace(measures, sound=heard)
+                yield replace(cut, measures=measures)
+            if ear is not None:
+                ear.forget(cut.start)
     if errors:
         raise errors[0]
+
+
+def veiled(frames: Iterable[Frame], canvases: Sequence[Canvas]) -> Iterator[Frame]:
+    """The frames of one stretch with no face to be made out."""
+    veils = [Veil[Frame](exact=canvas.exact) for canvas in canvases]
+    for frame in frames:
+        for hidden, picture in veils[frame.place].push(frame, frame.picture):
+            yield hidden._replace(picture=picture)
+    for veil in veils:
+        for hidden, picture in veil.rest():
+            yield hidden._replace(picture=picture)
 
 
 def stretch_cuts(
@@ -129,6 +162,7 @@ def stretch_cuts(
     canvases = format.canvases
     windows = [Windows[Frame](format.length(canvas), format.step(canvas)) for canvas in canvases]
     first: Frame | None = None
+    looks: list[Look] = []  # of the master
     for frame in frames:
         if frame.place or not format.canvas:
             if window := windows[frame.place].push(frame):
@@ -137,27 +171,29 @@ def stretch_cuts(
         if first is None:
             first, sink = frame, begin(format.canvas)
         sink.write(frame.picture)
+        looks += frame.looks
         last = frame
     for place in range(1 if format.canvas else 0, len(canvases)):
         if window := windows[place].rest():
             yield windowed(window, canvases[place], shot)
     if first is not None:
         count = last.number - first.number + 1
-        yield Cut(canvases[0], first.number, count, shot, measured(first, last), [], sink)
+        yield Cut(canvases[0], first.number, count, shot, measured(first, last, looks), [], sink)
 
 
 def windowed(window: list[Frame], canvas: Canvas, shot: int) -> Cut:
     """The clip of a window."""
     first, last = window[0], window[-1]
     pictures = [frame.picture for frame in window]
-    return Cut(canvas, first.number, len(window), shot, measured(first, last), pictures)
+    looks = [look for frame in window for look in frame.looks]
+    return Cut(canvas, first.number, len(window), shot, measured(first, last, looks), pictures)
 
 
-def measured(first: Frame, last: Frame) -> Measures:
+def measured(first: Frame, last: Frame, looks: Sequence[Look]) -> Measures:
     """What was measured from one frame of a shot to another."""
     assert first.before is not None
     assert last.after is not None
-    return last.after.since(first.before)
+    return replace(last.after.since(first.before), looks=looks_of(looks))
 
 
 def until_error(views: Iterable[View], errors: list[YozoraError]) -> Iterator[View]:
@@ -176,11 +212,15 @@ def shown(views: Iterable[Seen], format: Format) -> Iterator[Frame]:
     rates = [canvas.fps for canvas in format.canvases]
     longest = max(1, int(format.max_seconds * rates[0] + 1e-6))
     numbers, before = [0] * len(rates), list[Totals | None]()
+    looks: list[tuple[Look, ...]] = [()] * len(rates)
     part: tuple[int | None, int] = (None, 0)
     began = 0  # the frame of the first canvas that the stretch began with
     for seen in views:
         if seen.shot != part[0] or not before:
             part, began, before = (seen.shot, 0), numbers[0], [seen.before] * len(rates)
+            looks = [()] * len(rates)
+        if seen.look is not None:
+            looks = [(*some, seen.look) for some in looks]
         times = [picture.shown for picture in seen.view.pictures]
         due = [
             ((numbers[place] + k) / rate, place)
@@ -192,6 +232,8 @@ def shown(views: Iterable[Seen], format: Format) -> Iterator[Frame]:
                 part, began = (part[0], part[1] + 1), numbers[0]
             picture = seen.view.pictures[place].pixels
             assert picture is not None
-            yield Frame(place, numbers[place], part, picture, before[place], seen.after)
+            yield Frame(
+                place, numbers[place], part, picture, before[place], seen.after, looks[place]
+            )
             numbers[place] += 1
-            before[place] = seen.after
+            before[place], looks[place] = seen.after, ()

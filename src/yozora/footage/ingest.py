@@ -22,6 +22,7 @@ from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.sieve import Sieve
 from yozora.footage.store import Store
 from yozora.footage.taking import Taking
+from yozora.footage.taps.learned import USUAL, Taps
 from yozora.footage.work import Job, Taken, readable, sentence, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
@@ -54,6 +55,7 @@ class Settings:
     consent: Consent | None = None
     format: Format = field(default_factory=Format)
     sieve: Sieve = field(default_factory=Sieve)
+    taps: Taps = USUAL
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def ingest_into(
     max_seconds: float = Format.max_seconds,
     aspect_buckets: bool = False,
     sieve: Sieve | None = None,
+    taps: Taps = USUAL,
     engine: str = "local",
     workers: int = 1,
     progress: Progress | None = None,
@@ -100,7 +103,8 @@ def ingest_into(
     licence, holder and url hold for files whose sidecar does not state its own. Before a file is decoded, what it and
     its surroundings say of training is read, and the corpus' policy decides; consent is the holder's word for the
     files that it covers. How films are cut is said in `Format`; stride is as seconds unless given. What
-    the sieve does not let pass is left out. A file that cannot be used is refused with a sentence, and never stops the
+    the sieve does not let pass is left out. taps: what is measured besides the usual, and whether faces are blurred. A
+    file that cannot be used is refused with a sentence, and never stops the
     rest; what was good of it stays. Both are noted in the corpus. engine: "local", or "ray" for a cluster that shares
     the disk. workers: processes that read files side by side; the same comes of any number and engine, and with more
     than one a file that takes its reader down is refused like any other.
@@ -120,7 +124,10 @@ def ingest_into(
             )
         ),
         sieve=sieve or Sieve(),
+        taps=taps,
     )
+    settings.sieve.check(taps.models)
+    taps.check()
     found = find(paths)
     taking = Taking(corpus, settings.sieve.duplicate_bits)
     for path, reason in found.refused:
@@ -207,6 +214,7 @@ def admitted(
         split=settings.split or sidecar.split or split_of(digest),
         format=settings.format,
         sieve=settings.sieve,
+        taps=settings.taps,
     )
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yozora.errors import YozoraError
 from yozora.footage.survey import Measures
+
+NEEDS = {  # thresholds for what only a learned tap measures
+    "max_nsfw": "nsfw",
+    "max_text": "text",
+    "max_constant_text": "text",
+    "max_faces": "faces",
+    "max_face_area": "faces",
+}
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,10 @@ class Sieve:
     min_seconds: of clips of films; stills have no length and no motion. min_motion, max_motion: of camera and bodies
     together, in longer sides a second; max_shake: of the camera. max_dark, max_bright: shares of pixels that are black
     or blown out. min_contrast: standard deviation of the luma, of 1. min_sharpness: squared levels of the Laplacian.
+    max_repeats: share of frames that repeat the one before. max_borders: share of the frame that is black bars.
+    max_nsfw: score. max_text: share of the picture under text; max_constant_text: under text that stays all the time.
+    max_faces, max_face_area: how many, and the share of the picture that they cover. What was not measured is missed by
+    no clip.
     duplicate_bits: a clip whose hash differs from that of another file's clip in fewer of its 64 bits is the same
     again; 0 keeps them all.
     """
@@ -31,13 +46,29 @@ class Sieve:
     max_bright: float = 0.8
     min_contrast: float = 0.02
     min_sharpness: float = 3.0
+    max_repeats: float = 0.7
+    max_borders: float = 0.5
+    max_nsfw: float = 0.8
+    max_text: float = 0.1
+    max_constant_text: float = 0.01
+    max_faces: float = math.inf
+    max_face_area: float = math.inf
     duplicate_bits: int = 4
+
+    def check(self, models: Sequence[str]) -> None:
+        """Raises YozoraError when a threshold was moved that nothing is measured for."""
+        for rule in fields(self):
+            limit, model = getattr(self, rule.name), NEEDS.get(rule.name)
+            if model and limit != rule.default and math.isfinite(limit) and model not in models:
+                raise YozoraError(
+                    f"{rule.name} is a threshold for what the tap '{model}' measures: add --taps {model}."
+                )
 
     def missed(self, measures: Measures, seconds: float) -> Missed | None:
         """The first threshold that a clip of so many seconds (0: a still) misses; None if it is good."""
-        motion, light = measures.motion, measures.light
+        motion, light, looks = measures.motion, measures.light, measures.looks
         film = seconds > 0
-        checks = [
+        checks: list[tuple[str, Any, bool, str]] = [
             ("min_seconds", seconds, film, "it is short, with {:.3g} s"),
             ("min_motion", motion.speed, film, "hardly anything moves: {:.3g}"),
             (
@@ -54,6 +85,24 @@ class Sieve:
                 ("max_bright", light.bright, True, "most of it is blown out: {:.3g}"),
                 ("min_contrast", light.contrast, True, "it has next to no contrast: {:.3g}"),
                 ("min_sharpness", light.sharpness, True, "it is blurred: {:.3g}"),
+            ]
+        repeats = measures.repeats
+        if repeats is not None:
+            checks.append(("max_repeats", repeats, film, "many of its frames repeat: {:.3g}"))
+        checks.append(("max_borders", measures.borders.share, True, "much of it is bars: {:.3g}"))
+        if looks.nsfw is not None:
+            checks.append(("max_nsfw", looks.nsfw, True, "it may be pornographic: {:.3g}"))
+        if looks.text is not None:
+            share, constant = looks.text.share, looks.text.constant or 0.0
+            checks += [
+                ("max_text", share, True, "much of it is covered by text: {:.3g}"),
+                ("max_constant_text", constant, True, "text stays on it all the time: {:.3g}"),
+            ]
+        if looks.faces is not None:
+            count, area = looks.faces.count, looks.faces.area
+            checks += [
+                ("max_faces", count, True, "it shows faces: {:d}"),
+                ("max_face_area", area, True, "faces fill much of it: {:.3g}"),
             ]
         for rule, value, counts, sentence in checks:
             limit = getattr(self, rule)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yozora.footage.taps.borders import Borders, BordersTap
-from yozora.footage.taps.cadence import Cadence, CadenceTap
+from yozora.footage.taps.borders import NO_BORDERS, Borders, BordersTap
+from yozora.footage.taps.cadence import Cadence, CadenceTap, repeats_of
+from yozora.footage.taps.learned import DETECTORS, USUAL, Look, Looks, Taps, look
 from yozora.footage.taps.light import Light, LightTap, light_of
 from yozora.footage.taps.likeness import Hash, HashTap, hash_of
 from yozora.footage.taps.motion import Motion, MotionTap, motion_of
-from yozora.footage.taps.shots import Shots, Transition
+from yozora.footage.taps.shots import Transition
+from yozora.footage.taps.sound import Sound
 from yozora.video import View, watch
 
 Floats = NDArray[np.float64]
@@ -24,11 +26,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of a stretch of one shot; light and hash are None where no sample fell into it."""
+    """What was measured of a stretch of one shot; light and hash are None where no sample fell into it.
+
+    repeats: the share of frames that repeat the one before; None where nothing moved. borders: the bars around the
+    film, by all that was seen of it up to then. looks, sound: by models; None where they were not asked.
+    """
 
     motion: Motion
     light: Light | None
     hash: Hash | None
+    repeats: float | None = None
+    borders: Borders = NO_BORDERS
+    looks: Looks = field(default_factory=Looks)
+    sound: Sound | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The measures as JSON types."""
@@ -36,6 +46,10 @@ class Measures:
             "motion": self.motion.to_json(),
             "light": self.light.to_json() if self.light else None,
             **(self.hash.to_json() if self.hash else {}),
+            "repeats": self.repeats,
+            "borders": self.borders.to_json()["rectangle"],
+            **self.looks.to_json(),
+            **({"sound": self.sound.to_json()} if self.sound else {}),
         }
 
 
@@ -45,21 +59,25 @@ class Totals(NamedTuple):
     motion: Floats
     light: Floats
     hash: Floats
+    cadence: Floats
 
     def since(self, before: Totals) -> Measures:
         """What was measured after ``before``, in the same shot."""
-        motion, light, likeness = (now - then for now, then in zip(self, before, strict=True))
-        return Measures(motion_of(motion), light_of(light), hash_of(likeness))
+        motion, light, likeness, cadence = (
+            now - then for now, then in zip(self, before, strict=True)
+        )
+        return Measures(motion_of(motion), light_of(light), hash_of(likeness), repeats_of(cadence))
 
 
 class Seen(NamedTuple):
     """A view with the number of its shot, from 0, and the sums before and after it; None in a dissolve, a fade or among
-    blank frames."""
+    blank frames. look: what models see in its sample, where one was due."""
 
     shot: int | None
     view: View
     before: Totals | None
     after: Totals | None
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -97,12 +115,15 @@ class Findings:
 class Survey:
     """Measures a film while its views pass through; takes one film.
 
-    Views are held back until their shot is certain, two and a half seconds as a rule; no more is kept, however long
-    the film is.
+    Views are held back until their shot is certain, two and a half seconds as a rule and seven with transnet; no more
+    is kept, however long the film is. taps: what is measured besides the usual. every: seconds between the samples of a
+    shot that models look at.
     """
 
-    def __init__(self) -> None:
-        self._shots, self._borders, self._cadence = Shots(), BordersTap(), CadenceTap()
+    def __init__(self, taps: Taps = USUAL, every: float = 0.0) -> None:
+        self._taps, self._every = taps, every
+        self._shots = DETECTORS[taps.shots]()
+        self._borders, self._cadence = BordersTap(), CadenceTap()
         self._held: deque[View] = deque()
         self._open: OpenShot | None = None
         self._done: list[Shot] = []
@@ -115,7 +136,7 @@ class Survey:
         came before.
         """
         for view in views:
-            self._shots.see(view.luma, view.time)
+            self._shots.see(view.luma if view.thumb is None else view.thumb, view.time)
             self._cadence.see(view.luma, view.time)
             if view.sample is not None:
                 self._borders.see(view.sample.luma, view.time)
@@ -123,6 +144,11 @@ class Survey:
             yield from self._settled(self._shots.settled)
         self._shots.result()
         yield from self._settled(float("inf"))
+
+    @property
+    def borders(self) -> Borders:
+        """The bars around the film, by what was seen of it until now."""
+        return self._borders.result()
 
     def findings(self) -> Findings:
         """What was found in the views that were handed on or held; the same again when asked again."""
@@ -154,7 +180,15 @@ class Survey:
             self._open = self._open or OpenShot(number, view.time)
             sums = self._open.totals
             self._open.see(view)
-            yield Seen(number, view, sums, self._open.totals)
+            seen = self._look(self._open, view)
+            yield Seen(number, view, sums, self._open.totals, seen)
+
+    def _look(self, shot: OpenShot, view: View) -> Look | None:
+        """What models see in a view's sample: the first of its shot, and one every so many seconds."""
+        if not self._taps.looking or view.sample is None or view.time < shot.due:
+            return None
+        shot.due = view.time + self._every
+        return look(view.sample.rgb, self._taps.looking)
 
 
 class OpenShot:
@@ -163,23 +197,33 @@ class OpenShot:
     def __init__(self, number: int, start: float) -> None:
         self.number = number
         self._start = start
+        self.due = start  # when models are to look at it
         self._motion, self._light, self._hash = MotionTap(), LightTap(), HashTap()
+        self._cadence = CadenceTap()
 
     def see(self, view: View) -> None:
         """Take its next frame."""
         self._motion.see(view.luma, view.time)
         self._hash.see(view.luma, view.time)
+        self._cadence.see(view.luma, view.time)
         if view.sample is not None:
             self._light.see(view.sample.luma, view.time)
 
     @property
     def totals(self) -> Totals:
         """The taps' sums so far."""
-        return Totals(self._motion.totals, self._light.totals, self._hash.totals)
+        return Totals(
+            self._motion.totals, self._light.totals, self._hash.totals, self._cadence.totals
+        )
 
     def closed(self, end: float) -> Shot:
         """What was measured, once it has ended."""
-        measures = Measures(self._motion.result(), self._light.result(), self._hash.result())
+        measures = Measures(
+            self._motion.result(),
+            self._light.result(),
+            self._hash.result(),
+            repeats_of(self._cadence.totals),
+        )
         return Shot(self._start, end, measures)
 
 

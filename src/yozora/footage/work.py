@@ -18,11 +18,12 @@ from yozora.footage.cut import Cut, Format, Sink, cuts
 from yozora.footage.sidecar import Sidecar
 from yozora.footage.sieve import Sieve
 from yozora.footage.store import Recorder, Recording, Stored
+from yozora.footage.taps.learned import USUAL, Taps
 from yozora.video import Canvas, Record, probe
 from yozora.video.clip import Frames
 
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
-VERSION = 2  # to be raised when the same film gives other clips or measures
+VERSION = 3  # to be raised when the same film gives other clips or measures
 AHEAD = 4  # clips or pictures of a master that wait to be encoded while the film is read on
 
 Result = TypeVar("Result")
@@ -30,7 +31,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Job:
-    """A file that may be used: its SHA-256, what is said of it, whose it is, its split, and how it is to be cut."""
+    """A file that may be used: its SHA-256, what is said of it, whose it is, its split, and how it is to be cut and
+    measured."""
 
     path: Path
     digest: str
@@ -41,6 +43,7 @@ class Job:
     split: str
     format: Format
     sieve: Sieve
+    taps: Taps = USUAL
 
     @property
     def source(self) -> str:
@@ -188,7 +191,7 @@ def judged(
     """The film's clips, with the records of those that pass the sieve; what does not is added to ``left``."""
     info = probe(job.path)
     source = info.width, info.height
-    for cut in cuts(job.path, job.format.of(source), begin):
+    for cut in cuts(job.path, job.format.of(source), begin, job.taps):
         missed = job.sieve.missed(cut.measures, cut.seconds if cut.count > 1 else 0.0)
         if missed is not None:
             left.append(Left(job.source, cut.start, *missed))
@@ -197,7 +200,8 @@ def judged(
         words, origin = captions_of(
             job.path, job.sidecar, info.tags, cut.start, cut.start + cut.seconds
         )
-        content = {"content": list(cut.canvas.content(source)), "start": cut.start}
+        picture = cut.measures.borders.within(cut.canvas.content(source))
+        content = {"content": list(picture), "start": cut.start}
         yield (
             cut,
             Record(

@@ -7,18 +7,21 @@ from yozora.video.clip import Clip, Info, Record
 from yozora.video.geometry import fit
 from yozora.video.reading import MAX_CLIP_BYTES, MAX_PIXELS, probe, read, read_image, stream
 from yozora.video.sheet import contact_sheet
+from yozora.video.sound import SOUND_RATE, Soundtrack, soundtrack
 from yozora.video.watching import Picture, Sample, View, watch
 from yozora.video.writing import Writer, write, write_image
 
 __all__ = [
     "MAX_CLIP_BYTES",
     "MAX_PIXELS",
+    "SOUND_RATE",
     "Canvas",
     "Clip",
     "Info",
     "Picture",
     "Record",
     "Sample",
+    "Soundtrack",
     "View",
     "Writer",
     "contact_sheet",
@@ -26,6 +29,7 @@ __all__ = [
     "probe",
     "read",
     "read_image",
+    "soundtrack",
     "stream",
     "watch",
     "write",

@@ -37,7 +37,7 @@ class Sample:
     """What is looked at now and then, because it costs more.
 
     luma: uint8 [H, W], the longer side 512 pixels or the source's if that is less. rgb: uint8 [H, W, 3], sRGB, the
-    longer side 160 pixels.
+    longer side as many pixels as were asked for, or the source's if that is less, but 160 at least.
     """
 
     luma: Frames
@@ -56,20 +56,29 @@ class View:
     """A decoded frame, small, upright and with square pixels.
 
     time: when it is shown, in seconds from the first frame. luma: uint8 [h, w], 0 black and 255 white, the longer side
-    64 pixels, areas averaged. sample: every half second. pictures: one for each canvas that was asked for.
+    64 pixels, areas averaged. sample: every half second. pictures: one for each canvas that was asked for. thumb: uint8
+    [h, w, 3], sRGB, of exactly the size that was asked for, whatever the film's shape; else None.
     """
 
     time: float
     luma: Frames
     sample: Sample | None
     pictures: tuple[Picture, ...] = ()
+    thumb: Frames | None = None
 
 
-def watch(path: str | Path, canvases: Sequence[Canvas] = ()) -> Iterator[View]:
+def watch(
+    path: str | Path,
+    canvases: Sequence[Canvas] = (),
+    *,
+    colour: int = COLOUR,
+    thumb: Size | None = None,
+) -> Iterator[View]:
     """Every frame of a file, decoded once, in order of display, and its pictures on these canvases.
 
     Repeating each view's picture `shown` times gives what `stream` gives at that rate and size; where a canvas is not
-    exact, as I420. A still is one view. One frame is held back, whatever the length.
+    exact, as I420. A still is one view. One frame is held back, whatever the length. colour: pixels on the longer side
+    of the samples' RGB. thumb: (width, height) of a picture of every frame.
     Raises YozoraError when the file cannot be opened, no frame decodes, or its timestamps break off; damaged frames
     are left out, and what was decoded before an error has been handed out.
     """
@@ -78,18 +87,18 @@ def watch(path: str | Path, canvases: Sequence[Canvas] = ()) -> Iterator[View]:
         check_size(canvas.size)
     with opened(path) as source:
         source.video.codec_context.thread_count = THREADS
-        measure = Measurer(source)
+        measure = Measurer(source, colour, thumb)
         developers = [Developer(source, canvas.size, exact=canvas.exact) for canvas in canvases]
         empty = True
         for timed, times in shown_frames(source, [canvas.fps for canvas in canvases]):
             empty = False
             with converting(source):
-                luma, sample = measure(timed)
+                luma, sample, small = measure(timed)
                 pictures = tuple(
                     Picture(develop(timed.frame) if shown else None, shown)
                     for develop, shown in zip(developers, times, strict=True)
                 )
-            yield View(timed.time, luma, sample, pictures)
+            yield View(timed.time, luma, sample, pictures, small)
         if empty:
             raise undecodable(source)
 
@@ -105,32 +114,37 @@ def shown_frames(source: Source, rates: Sequence[float]) -> Iterator[tuple[Timed
 class Measurer:
     """Makes the small pictures of frames; their sizes are decided by the first one."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, colour: int, thumb: Size | None) -> None:
         self._source = source
+        self._longer, self._thumb = colour, thumb
         self._orientation: Orientation | None = None
         self._shown: Size = (0, 0)
         self._luma, self._detail = ToLuma(), ToLuma()
-        self._colour = ToRGB(Interpolation.AREA)
+        self._colour, self._small = ToRGB(Interpolation.AREA), ToRGB(Interpolation.AREA)
         self._due = 0.0
 
-    def __call__(self, timed: Timed) -> tuple[Frames, Sample | None]:
-        """A frame's luma, and its sample where one is due."""
+    def __call__(self, timed: Timed) -> tuple[Frames, Sample | None, Frames | None]:
+        """A frame's luma, its sample where one is due, and its thumb if there are any."""
         frame = timed.frame
         if self._orientation is None:
             self._orientation = Orientation(display_matrix(frame))
             self._shown = display_size(self._source, frame, self._orientation)
-        luma = self._upright(self._luma, frame, LUMA)
+        luma = self._upright(self._luma, frame, scaled(self._shown, LUMA))
+        thumb = self._upright(self._small, frame, self._thumb) if self._thumb else None
         if timed.time < self._due:
-            return luma, None
+            return luma, None, thumb
         self._due = timed.time + SAMPLE_GAP - 1e-6
-        detail = self._upright(self._detail, frame, min(DETAIL, max(self._shown)))
-        return luma, Sample(detail, self._upright(self._colour, frame, COLOUR))
+        longest = max(self._shown)
+        detail = self._upright(self._detail, frame, scaled(self._shown, min(DETAIL, longest)))
+        longer = max(COLOUR, min(self._longer, longest))
+        colour = self._upright(self._colour, frame, scaled(self._shown, longer))
+        return luma, Sample(detail, colour), thumb
 
-    def _upright(self, convert: ToLuma | ToRGB, frame: av.VideoFrame, longer: int) -> Frames:
-        """The frame with `longer` pixels on its longer side, turned as it is to be seen."""
+    def _upright(self, convert: ToLuma | ToRGB, frame: av.VideoFrame, size: Size) -> Frames:
+        """The frame at exactly this size, turned as it is to be seen."""
         assert self._orientation is not None
-        size = self._orientation.turned(scaled(self._shown, longer))
-        return np.ascontiguousarray(self._orientation.apply(convert(frame, size)))
+        turned = self._orientation.turned(size)
+        return np.ascontiguousarray(self._orientation.apply(convert(frame, turned)))
 
 
 def scaled(size: Size, longer: int) -> Size:

@@ -14,7 +14,7 @@ from tests.footage.taps.films import FPS, Floats, Frames, cloud, levels, shot, v
 from yozora.footage.sieve import Sieve
 from yozora.footage.survey import Measures, Totals
 from yozora.footage.taps.borders import Borders, BordersTap
-from yozora.footage.taps.cadence import Cadence, CadenceTap
+from yozora.footage.taps.cadence import Cadence, CadenceTap, repeats_of
 from yozora.footage.taps.light import Light, LightTap
 from yozora.footage.taps.likeness import HashTap, distance
 from yozora.footage.taps.motion import Motion, MotionTap
@@ -106,7 +106,7 @@ def test_the_usual_sieve_tells_frozen_and_wild_films_from_others() -> None:
 
 def test_a_stretch_is_measured_as_if_it_were_alone() -> None:
     film = levels(np.concatenate([shot(1, 40, 0.2), shot(1, 40, 1.0)]))
-    taps = (MotionTap(), LightTap(), HashTap())
+    taps = (MotionTap(), LightTap(), HashTap(), CadenceTap())
     sums = []
     for frame, luma in enumerate(film):
         sums.append(Totals(*(tap.totals for tap in taps)))
@@ -117,7 +117,7 @@ def test_a_stretch_is_measured_as_if_it_were_alone() -> None:
     assert measures.motion.camera == pytest.approx(alone.camera, rel=0.1)
     assert measures.light is not None
     assert measures.light.brightness == pytest.approx(film[50:70].mean() / 255, abs=0.01)
-    whole = Measures(*(tap.result() for tap in taps))  # type: ignore[arg-type]
+    whole = Measures(*(tap.result() for tap in taps[:3]), repeats=repeats_of(taps[3].totals))  # type: ignore[arg-type]
     assert Totals(*(tap.totals for tap in taps)).since(sums[0]) == whole
 
 

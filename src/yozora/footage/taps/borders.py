@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yozora.video.clip import Frames
+from yozora.video.geometry import Rect
 
 BLACK = 24  # levels: bars are coded as 0 and ring a little beside the picture
 SPECKS = 0.02  # share of a bar's row that may be brighter, for the noise of coding
@@ -35,9 +37,26 @@ class Borders:
         """Whether there is a bar on any side."""
         return (self.left, self.top, self.right, self.bottom) != (0, 0, 1, 1)
 
+    @property
+    def share(self) -> float:
+        """The share of the frame's area that is bars."""
+        return 1 - (self.right - self.left) * (self.bottom - self.top)
+
+    def within(self, rect: Rect) -> Rect:
+        """Where the picture lies when the whole frame is put into a rectangle (x, y, width, height) of pixels; of a row
+        that is half picture, nothing."""
+        x, y, width, height = rect
+        left, top = ceil(self.left * width), ceil(self.top * height)
+        right = max(left + 1, floor(self.right * width))
+        bottom = max(top + 1, floor(self.bottom * height))
+        return x + left, y + top, right - left, bottom - top
+
     def to_json(self) -> dict[str, Any]:
         """The rectangle as JSON types."""
         return {"rectangle": [self.left, self.top, self.right, self.bottom]}
+
+
+NO_BORDERS = Borders(0, 0, 1, 1)
 
 
 class BordersTap:
@@ -59,7 +78,7 @@ class BordersTap:
     def result(self) -> Borders:
         """The picture's rectangle."""
         if self._brightest is None:
-            return Borders(0, 0, 1, 1)
+            return NO_BORDERS
         lit = self._brightest > BLACK
         height, width = lit.shape
         columns = slice(*inside(lit.T, slice(None)))

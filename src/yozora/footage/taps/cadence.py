@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from yozora.video.clip import Frames
 
@@ -47,7 +48,8 @@ class CadenceTap:
         self._before: Frames | None = None
         self._changes: deque[float] = deque()
         self._first = self._last = self._began = 0.0
-        self._frames = self._judged = self._repeats = 0
+        self._frames = 0
+        self.totals = np.zeros(2)  # frames judged, and those of them that repeat
 
     def see(self, luma: Frames, time: float) -> None:
         """Take the next frame, luma uint8 [h, w], shown at `time` seconds."""
@@ -67,7 +69,7 @@ class CadenceTap:
             self._judge()
         seconds = self._last - self._first
         declared = float((self._frames - 1) / seconds) if seconds > 0 else 0.0
-        return Cadence(declared, self._repeats / self._judged if self._judged else None)
+        return Cadence(declared, repeats_of(self.totals))
 
     def _judge(self) -> None:
         """Count the repetitions of this second, if it shows any motion."""
@@ -79,8 +81,13 @@ class CadenceTap:
         repeats = changes < SAME * usual
         if longest_run(repeats) >= LONGEST:
             return
-        self._judged += len(repeats)
-        self._repeats += int(repeats.sum())
+        self.totals = self.totals + np.array([len(repeats), repeats.sum()])
+
+
+def repeats_of(totals: NDArray[np.float64]) -> float | None:
+    """The share of repeated frames in a stretch by what was added to a tap's totals in it; None if none was judged."""
+    judged, repeats = map(float, totals)
+    return repeats / judged if judged else None
 
 
 def longest_run(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:

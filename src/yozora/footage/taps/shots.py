@@ -12,9 +12,9 @@ Frames are compared by their structure: 1 - (2 cov + C) / (var + var + C), the c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -52,7 +52,8 @@ LAG = 2.5  # seconds after which nothing new is found
 class Transition:
     """From one shot to the next, in seconds: frames with start <= time < end are of neither.
 
-    kind: cut (start and end are the new shot's first frame), dissolve or fade; a fade may also open or close a film.
+    kind: cut (start and end are the new shot's first frame), dissolve or fade; a fade may also open or close a film;
+    gradual where these two are not told from each other.
     """
 
     kind: str
@@ -77,6 +78,24 @@ class ShotList:
         }
 
 
+def shot_at(transitions: Sequence[Transition], time: float) -> int | None:
+    """Which shot, counted from 0, a time lies in; None within a transition."""
+    number = len(transitions)
+    while number and time < transitions[number - 1].end:
+        number -= 1
+        if time >= transitions[number].start:
+            return None
+    return number
+
+
+def list_shots(
+    first: float, transitions: Iterable[Transition], end: float
+) -> tuple[tuple[float, float], ...]:
+    """What lies between transitions, in a film from `first` to `end`."""
+    edges = [first, *(t for found in transitions for t in (found.start, found.end)), end]
+    return tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a)
+
+
 @dataclass(frozen=True, eq=False)
 class Glance:
     """The middle of a frame: its luma, values on GRID, their mean and variance, structure lost since the last one."""
@@ -94,8 +113,30 @@ class Glance:
         return self.variance < BLANK**2
 
 
+class Detector(Protocol):
+    """What finds the shots of one film while its frames come. thumb: the (width, height) in which it is to see them in
+    colour, RGB uint8 [h, w, 3]; None for luma uint8 [h, w]."""
+
+    thumb: ClassVar[tuple[int, int] | None]
+
+    def see(self, picture: Frames, time: float) -> None:
+        """Take the next frame, shown at `time` seconds."""
+
+    @property
+    def settled(self) -> float:
+        """Before this time, in seconds, it is known which shot each frame is of."""
+
+    def number(self, time: float) -> int | None:
+        """Which shot, counted from 0, a settled time lies in; None within a transition."""
+
+    def result(self) -> ShotList:
+        """The shots of what was seen, which was the whole film: after this, everything is settled."""
+
+
 class Shots:
     """Finds transitions while frames come; about two and a half seconds of small frames are kept."""
+
+    thumb: ClassVar[tuple[int, int] | None] = None
 
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
@@ -106,10 +147,10 @@ class Shots:
         self._looked = 0.0
         self._fade = Fade()
 
-    def see(self, luma: Frames, time: float) -> None:
+    def see(self, picture: Frames, time: float) -> None:
         """Take the next frame, luma uint8 [h, w], shown at `time` seconds."""
         before = self._recent[-1] if self._recent else None
-        glance = glanced(luma, time, before)
+        glance = glanced(picture, time, before)
         if before is None:
             self._first = time
         else:
@@ -139,12 +180,7 @@ class Shots:
         """Which shot, counted from 0, a settled time lies in; None within a transition."""
         if self._fade.open and time >= self._fade.start:
             return None
-        number = len(self.transitions)
-        while number and time < self.transitions[number - 1].end:
-            number -= 1
-            if time >= self.transitions[number].start:
-                return None
-        return number
+        return shot_at(self.transitions, time)
 
     def result(self) -> ShotList:
         """The shots of what was seen, which was the whole film: after this, everything is settled."""
@@ -154,9 +190,9 @@ class Shots:
         faded = self._fade.close(end)
         if faded is not None:
             self._add(faded)
-        edges = [self._first, *(t for f in self.transitions for t in (f.start, f.end)), end]
-        shots = ((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a)
-        return ShotList(tuple(shots), tuple(self.transitions), end)
+        return ShotList(
+            list_shots(self._first, self.transitions, end), tuple(self.transitions), end
+        )
 
     def _extend(self, glance: Glance) -> None:
         """Keep a frame for dissolves, and no longer than they may last."""
