@@ -192,6 +192,8 @@ def test_what_has_expired_is_returned_until_its_files_are_gone(queue: Queue) -> 
         jobs.forget(tx, [gone, over])
         assert jobs.expire(tx, at=queue.at) == []
     assert queue.row(kept).deleted_at is queue.row(waiting).deleted_at is None
+    assert [queue.row(v).prompt for v in (gone, over)] == ["", ""]
+    assert queue.row(kept).prompt
 
 
 def test_workers_that_claim_at_once_never_share_a_job_nor_pass_a_limit(queue: Queue) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
-from yozora.service import accounts, retention
+from yozora.service import accounts, limits, retention
 from yozora.service.artifacts import CONTENT, Artifacts
 from yozora.service.database import Database
 from yozora.service.retention import DAY, HOUR
-from yozora.service.schema import events, files, requests
+from yozora.service.schema import batch_lines, batches, events, files, keys, rates, requests
 
 NOW = 1_790_000_000_000
 
@@ -62,3 +62,32 @@ def test_what_was_interrupted_is_done_the_next_time(database: Database, uploads:
     assert list(uploads.names()) == ["file_new"]
     with database.write() as tx:
         assert retention.sweep(tx, at=NOW) == []
+
+
+def test_rates_are_forgotten_when_they_count_no_more(database: Database) -> None:
+    with database.write() as tx:
+        for name in ("a", "b", "b"):
+            assert limits.count(tx, name, most=5, window=1_000, at=NOW + 1_000 * (name == "b")) == 0
+        retention.sweep(tx, at=NOW + 2_000)
+        assert list(tx.scalars(select(rates.c.name))) == ["b"]
+        assert (
+            limits.count(tx, "b", most=2, window=1_000, at=NOW + 2_000) > 0
+        )  # the window before counts still
+
+
+def test_the_lines_of_old_batches_go(database: Database) -> None:
+    times = {"recent": NOW - DAY, "old": NOW - 8 * DAY, "open": None}
+    with database.write() as tx:
+        accounts.ensure_default(tx, by="test", at=1)
+        org = accounts.find_org(tx, "default")
+        project = accounts.find_project(tx, org.id)
+        key = {"id": "key_1", "project_id": project.id, "org_id": org.id, "name": "x", "digest": ""}
+        tx.execute(insert(keys).values(key | {"scopes": [], "created_at": 1}))
+        for name, ended in times.items():
+            row = {"id": name, "org_id": org.id, "key_id": "key_1", "input_file_id": "file_1"}
+            row |= {"status": "x", "notes": {}, "errors": [], "created_at": 1, "expires_at": 2}
+            tx.execute(insert(batches).values(row | {"ended_at": ended}))
+            line = {"batch_id": name, "line": 1, "custom_id": "a", "body": {"prompt": "secret"}}
+            tx.execute(insert(batch_lines).values(line))
+        retention.sweep(tx, at=NOW)
+        assert set(tx.scalars(select(batch_lines.c.batch_id))) == {"recent", "open"}

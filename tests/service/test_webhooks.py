@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 from standardwebhooks import Webhook, WebhookVerificationError
 from tests.service.tenants import AT, PEPPER, Tenant, reserved, tenant
 from tests.service.test_fetch import reply, server
 
 from yozora.errors import YozoraError
-from yozora.service import ids, jobs, webhooks
+from yozora.service import ids, jobs, retention, webhooks
 from yozora.service.database import Database
 from yozora.service.fetch import FetchError, Rules
+from yozora.service.retention import DAY
 from yozora.service.schema import outbox
 from yozora.service.schema import webhooks as table
 
@@ -185,12 +186,16 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(hooked: Hooked) -> None:
 
 def test_what_is_over_is_forgotten_in_time(hooked: Hooked) -> None:
     told(hooked)
+    count = select(func.count()).select_from(outbox)
     with hooked.database.write() as tx:
-        assert webhooks.prune(tx, before=AT + 1) == 0
+        retention.sweep(tx, at=AT + 8 * DAY)
+        assert tx.scalar(count) == 1  # still to be delivered
         (claimed,) = webhooks.claim(tx, at=AT)
         webhooks.settle(tx, claimed, answer="200", taken=True, at=AT)
-        assert webhooks.prune(tx, before=AT) == 0
-        assert webhooks.prune(tx, before=AT + 1) == 1
+        retention.sweep(tx, at=AT + DAY)
+        assert tx.scalar(count) == 1
+        retention.sweep(tx, at=AT + 8 * DAY)
+        assert tx.scalar(count) == 0
 
 
 # --- sending -------------------------------------------------------------------------------------------

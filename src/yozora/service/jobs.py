@@ -139,11 +139,19 @@ def cancel(tx: Connection, video_id: str, *, at: int) -> bool:
 
 
 def delete(tx: Connection, video_id: str, *, at: int) -> bool:
-    """Delete a video that has ended; its files go with the next `expire`. Returns whether there was one."""
+    """Delete a video that has ended, and what was asked for; its files go with the next `expire`.
+
+    Returns whether there was one.
+    """
     ended = and_(
         videos.c.id == video_id, videos.c.status.not_in(OPEN), videos.c.deleted_at.is_(None)
     )
-    return tx.execute(update(videos).where(ended).values(deleted_at=at)).rowcount == 1
+    return tx.execute(update(videos).where(ended).values(erased(at))).rowcount == 1
+
+
+def erased(at: int) -> dict[str, Any]:
+    """The columns of a video that is deleted: what it was asked to show is nobody's any more."""
+    return {"deleted_at": at, "prompt": "", "params": {}}
 
 
 # --- what a worker does ----------------------------------------------------------------------------
@@ -418,7 +426,7 @@ def expire(tx: Connection, *, at: int) -> list[tuple[str, str]]:
     Once those are gone, say so with `forget`: what is interrupted in between is returned again.
     """
     over = and_(videos.c.expires_at <= at, videos.c.status.not_in(OPEN))
-    tx.execute(update(videos).where(over, videos.c.deleted_at.is_(None)).values(deleted_at=at))
+    tx.execute(update(videos).where(over, videos.c.deleted_at.is_(None)).values(erased(at)))
     left = select(videos.c.id, videos.c.file).where(
         videos.c.file.is_not(None), videos.c.deleted_at.is_not(None)
     )

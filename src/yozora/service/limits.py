@@ -184,13 +184,15 @@ def count(tx: Connection, name: str, *, most: int, window: int, at: int) -> int:
     same = rates.c.window >= number  # later: another process's clock is ahead of ours
     before = case((same, rates.c.before), (rates.c.window == number - 1, rates.c.count), else_=0)
     now = case((same, rates.c.count), else_=0)
-    counted = insert(rates).values(name=name, window=number, count=1, before=0)
+    over = (number + 2) * window
+    counted = insert(rates).values(name=name, window=number, count=1, before=0, over=over)
     counted = counted.on_conflict_do_update(
         index_elements=[rates.c.name],
         set_={
             "window": case((same, rates.c.window), else_=number),
             "count": now + 1,
             "before": before,
+            "over": case((same, rates.c.over), else_=over),
         },
         where=(now + 1) * window + before * (window - since) <= most * window,
     )

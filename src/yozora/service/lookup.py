@@ -23,7 +23,9 @@ class Lookup:
         self.kept: Any = None
         if not database.sqlite:
             return
-        compiled = statement.compile(dialect=database.engine.dialect)
+        compiled = statement.compile(
+            dialect=database.engine.dialect, compile_kwargs={"render_postcompile": True}
+        )
         self.sql, self.order = str(compiled), tuple(compiled.positiontup or ())
         self.fixed = compiled.params  # those that the statement itself knows, such as a LIMIT
         columns = list(statement.selected_columns)

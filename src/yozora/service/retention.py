@@ -7,12 +7,24 @@ from sqlalchemy import Connection, delete, select, update
 from yozora.service import idempotency
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
-from yozora.service.schema import events, files, outbox, requests, sessions
+from yozora.service.schema import (
+    batch_lines,
+    batches,
+    events,
+    files,
+    outbox,
+    rates,
+    requests,
+    sessions,
+)
 
 HOUR, DAY = 3_600_000, 86_400_000
 SEEN = ("progress", "preview")  # events that nobody asks for once a video has ended
 FOLLOWED = HOUR  # how long a stream may be away and still read on where it was
 DELIVERED = 7 * DAY  # how long a delivery can be replayed
+TOLD = (
+    7 * DAY
+)  # how long a batch that has ended counts its lines, which hold prompts; its files live longer
 
 
 def sweep(tx: Connection, *, at: int) -> list[str]:
@@ -24,8 +36,11 @@ def sweep(tx: Connection, *, at: int) -> list[str]:
     tx.execute(delete(requests).where(requests.c.created_at < at - idempotency.NAMED))
     tx.execute(delete(sessions).where(sessions.c.expires_at <= at))
     tx.execute(delete(events).where(events.c.kind.in_(SEEN), events.c.at < at - FOLLOWED))
+    tx.execute(delete(rates).where(rates.c.over <= at))
     over = outbox.c.next_at.is_(None) & (outbox.c.created_at < at - DELIVERED)
     tx.execute(delete(outbox).where(over))
+    ended = select(batches.c.id).where(batches.c.ended_at < at - TOLD)
+    tx.execute(delete(batch_lines).where(batch_lines.c.batch_id.in_(ended)))
     expired = (files.c.expires_at <= at) & files.c.deleted_at.is_(None)
     tx.execute(update(files).where(expired).values(deleted_at=at))
     return list(

@@ -171,6 +171,7 @@ rates = Table(  # how often something was done in the present window of time, an
     Column("window", BigInteger, nullable=False),  # its number since 1970
     Column("count", BigInteger, nullable=False),
     Column("before", BigInteger, nullable=False),
+    Column("over", BigInteger, nullable=False, index=True),  # when neither counts any more
 )
 
 holds = Table(  # money set aside for one video; never more than one
@@ -295,6 +296,38 @@ files = Table(  # uploads: stills and clips that videos start from
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("deleted_at", BigInteger),
+)
+
+batches = Table(  # many videos asked for by one file
+    "batches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("org_id", Id, ForeignKey("orgs.id"), nullable=False),
+    Column("key_id", Id, ForeignKey("keys.id"), nullable=False),
+    Column("input_file_id", Id, nullable=False),
+    Column("status", String(12), nullable=False),  # as the contract calls them
+    Column("notes", JSON, nullable=False),  # the client's own words
+    Column("errors", JSON, nullable=False),  # what is wrong with the file
+    Column("output_file_id", Id),
+    Column("error_file_id", Id),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("cancelling_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index("ix_batches_org_created", "org_id", "created_at", "id"),
+    Index("ix_batches_status", "status"),
+)
+
+batch_lines = Table(
+    "batch_lines",
+    metadata,
+    Column("batch_id", Id, ForeignKey("batches.id"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("custom_id", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("video_id", Id),  # null, and no error: not begun
+    Column("error", JSON(none_as_null=True)),
+    Column("status", Integer),  # the HTTP status of the error
 )
 
 webhooks = Table(

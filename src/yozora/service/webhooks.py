@@ -214,13 +214,6 @@ def replay(tx: Connection, delivery: str, *, org_id: str, at: int) -> bool:
     return tx.execute(update(outbox).where(this).values(anew)).rowcount == 1
 
 
-def prune(tx: Connection, *, before: int) -> int:
-    """Forget deliveries that are over and older than this; how many."""
-    over = and_(outbox.c.next_at.is_(None), outbox.c.created_at < before)
-    count: int = tx.execute(outbox.delete().where(over)).rowcount
-    return count
-
-
 # --- the sender --------------------------------------------------------------------------------------
 
 

@@ -138,6 +138,8 @@ def span(value: object, info: ValidationInfo) -> object:
 Text = Annotated[str, AfterValidator(plain)]
 Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=32_000)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Short = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+Note = Annotated[Text, StringConstraints(max_length=512)]
 LENGTH = r"^[0-9]{1,5}(\.[0-9]{1,3})?$"
 LENGTHS: Any = [
     {"type": "string", "pattern": LENGTH},
@@ -265,6 +267,24 @@ class NewFile(Fields):
     file: Sent
     purpose: Literal["vision", "user_data", "batch"]
     expires_after: Life | None = None
+
+
+class NewBatch(Fields):
+    """POST /v1/batches."""
+
+    input_file_id: Name
+    endpoint: Literal["/v1/videos"]
+    completion_window: Literal["24h"]
+    metadata: Annotated[dict[Short, Note], Field(max_length=16)] | None = None
+
+
+class Line(Fields):
+    """A line of a batch's file."""
+
+    custom_id: Name
+    method: Literal["POST"]
+    url: Literal["/v1/videos"]
+    body: dict[str, Any]
 
 
 Prompted = Create | Remix | Edit | Extend

@@ -10,7 +10,11 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+from schemathesis.specs.openapi.checks import (
+    ignored_auth,
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 from tests.service.api.conftest import Site
 
 from yozora.service.api import document
@@ -39,7 +43,10 @@ def test_no_500_and_no_broken_contract(method: str, path: str, sqlite_site: Site
         key = {"authorization": f"Bearer {sqlite_site.keys['a']}"}
         answer = case.call(headers=key)
         if answer.text != "Invalid HTTP request received.":  # the server's own, before any route
-            case.validate_response(answer, excluded_checks=EXCLUDED)
+            # an empty list has no place in an address: nothing of what is wrong was sent
+            lost = case.query and "?" not in str(answer.request.url)
+            excluded = [*EXCLUDED, negative_data_rejection] if lost else EXCLUDED
+            case.validate_response(answer, excluded_checks=excluded)
 
     check()
 

@@ -15,7 +15,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
-from yozora.service.api import document, errors, events, files, health, models, shown, videos
+from yozora.service.api import (
+    batches,
+    document,
+    errors,
+    events,
+    files,
+    health,
+    models,
+    shown,
+    videos,
+)
 from yozora.service.api.observed import Observed, figures
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
@@ -27,7 +37,7 @@ from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
-ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes]
+ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes, *batches.routes]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -42,6 +52,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
             Route("/readyz", health.ready),
             *site.routes(),
         ],
+        lifespan=batches.worked_on,
         middleware=[Middleware(Named), Middleware(Observed)],
         exception_handlers=dict.fromkeys(
             (HTTPException, Exception, *errors.EXPECTED), errors.handle

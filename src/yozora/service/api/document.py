@@ -27,7 +27,13 @@ Schema = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Response]]
 SUMMARY = "Videos from words, by models of one's own: compatible with the OpenAI Videos API."
 REF = "#/components/schemas/{model}"
-BODIES: tuple[type[Fields], ...] = (wishes.Create, wishes.Remix, wishes.Edit, wishes.Extend)
+BODIES: tuple[type[Fields], ...] = (
+    wishes.Create,
+    wishes.Remix,
+    wishes.Edit,
+    wishes.Extend,
+    wishes.NewBatch,
+)
 
 
 # --- what answers look like --------------------------------------------------------------------------
@@ -166,6 +172,64 @@ class DeletedFile(Answer):
     deleted: Literal[True]
 
 
+class LineError(Answer):
+    """What is wrong with a line of a batch's file."""
+
+    code: str
+    line: int | None
+    message: str
+    param: str | None
+
+
+class LineErrors(Answer):
+    """All that is wrong with a batch's file."""
+
+    object: Literal["list"]
+    data: list[LineError]
+
+
+class Counts(Answer):
+    """How far a batch is."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class Batch(Answer):
+    """Many videos that were asked for by one file. Times are seconds since 1970."""
+
+    id: str
+    object: Literal["batch"]
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    status: Literal["failed", "in_progress", "completed", "expired", "cancelling", "cancelled"]
+    errors: LineErrors | None
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    request_counts: Counts
+    metadata: dict[str, str] | None
+
+
+class Batches(Answer):
+    """A page of batches."""
+
+    object: Literal["list"]
+    data: list[Batch]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
 class Problem(Answer):
     """What went wrong: a sentence, the kind, the parameter that caused it, and a code for programs."""
 
@@ -225,14 +289,15 @@ CREATE = asked(
     input_reference__image_url=TEXT,
 )
 REMIX = asked(wishes.Remix)
+BATCH: Schema = {"application/json": {"schema": {"$ref": REF.format(model="NewBatch")}}}
 EDIT = asked(wishes.Edit, video=FILE, video__id=TEXT, video__file_id=TEXT)
 EXTEND = asked(wishes.Extend, video=FILE, video__id=TEXT, video__file_id=TEXT)
-LIST = (
+PAGE = (
     parameter("after", {"type": "string"}),
     parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
     parameter("order", {"enum": ["asc", "desc"]}),
 )
-FILES = (*LIST, parameter("purpose", {"type": "string"}))
+FILES = (*PAGE, parameter("purpose", {"type": "string"}))
 SINCE = (parameter("Last-Event-ID", {"type": "integer", "minimum": 0}, "header"),)
 UPLOAD: Schema = {
     "multipart/form-data": {

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -72,13 +73,14 @@ def create(
     build: Build,
     file: Stored | None,
     at: int,
+    priority: int = 0,
 ) -> str:
     """Counts the request, makes the wish, sets its price aside and queues it; the video's id."""
     limits.count_request(tx, scopes=who.limited_by, at=at)
     until = at + service.settings.retention
     if file is not None:
         keep(tx, who, file, "vision", at, until)
-    wish = build(tx)
+    wish = replace(build(tx), priority=priority)
     if not who.may_use(wish.model):
         raise ApiError(403, f"This key does not allow the model {wish.model}.", "model_not_allowed")
     try:

@@ -60,7 +60,7 @@ async def create(request: Request) -> Response:
     return shown.video_answer(shown.video(row))
 
 
-@routes.add("GET", "/v1/videos", **says(document.Videos, query=document.LIST))
+@routes.add("GET", "/v1/videos", **says(document.Videos, query=document.PAGE))
 async def listing(request: Request) -> Response:
     """One's videos, the newest first."""
     service = of(request)

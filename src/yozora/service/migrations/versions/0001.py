@@ -113,8 +113,12 @@ def upgrade() -> None:
         sa.Column("window", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("before", sa.BigInteger(), nullable=False),
+        sa.Column("over", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_rates")),
     )
+    with op.batch_alter_table("rates", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_rates_over"), ["over"], unique=False)
+
     op.create_table(
         "requests",
         sa.Column("key_id", sa.String(length=40), nullable=False),
@@ -274,6 +278,31 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_outbox_webhook_id"), ["webhook_id"], unique=False)
 
     op.create_table(
+        "batches",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("org_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=40), nullable=False),
+        sa.Column("input_file_id", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("notes", sa.JSON(), nullable=False),
+        sa.Column("errors", sa.JSON(), nullable=False),
+        sa.Column("output_file_id", sa.String(length=40), nullable=True),
+        sa.Column("error_file_id", sa.String(length=40), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("cancelling_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name=op.f("fk_batches_key_id_keys")),
+        sa.ForeignKeyConstraint(["org_id"], ["orgs.id"], name=op.f("fk_batches_org_id_orgs")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
+    )
+    with op.batch_alter_table("batches", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_batches_org_created", ["org_id", "created_at", "id"], unique=False
+        )
+        batch_op.create_index("ix_batches_status", ["status"], unique=False)
+
+    op.create_table(
         "videos",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("org_id", sa.String(length=40), nullable=False),
@@ -337,6 +366,20 @@ def upgrade() -> None:
             "ix_videos_queue", ["org_id", "status", "priority", "created_at"], unique=False
         )
 
+    op.create_table(
+        "batch_lines",
+        sa.Column("batch_id", sa.String(length=40), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("custom_id", sa.Text(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("video_id", sa.String(length=40), nullable=True),
+        sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["batches.id"], name=op.f("fk_batch_lines_batch_id_batches")
+        ),
+        sa.PrimaryKeyConstraint("batch_id", "line", name=op.f("pk_batch_lines")),
+    )
     op.create_table(
         "holds",
         sa.Column("video_id", sa.String(length=40), nullable=False),
