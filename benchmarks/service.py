@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from common import Model, Report, model, options, report, spread, verdict
+from wire import asked, polling
 
 if TYPE_CHECKING:
     from yozora.sampling.pipeline import Pipeline
 
+WATCHERS = 200
 PROMPT = "a red ball bounces on a dark background while a blue square moves slowly to the left"
 COMMAND = [sys.executable, "-c", "from yozora.cli import main; main()"]
 
@@ -37,8 +39,8 @@ class Service:
     model: str
     steps: int
 
-    def make(self, count: int) -> float:
-        """Seconds from the first request until ``count`` videos are completed and fetched."""
+    def make(self, count: int, watchers: int = 0) -> float:
+        """Seconds from the first request until ``count`` videos are completed and fetched; that many more look on."""
         began = time.perf_counter()
         body = {"prompt": PROMPT, "model": self.model, "seconds": "2", "steps": self.steps}
         names = [
@@ -47,13 +49,20 @@ class Service:
             .json()["id"]
             for seed in range(count)
         ]
-        for name in names:
-            while (status := self.client.get(f"/v1/videos/{name}").json()["status"]) != "completed":
-                if status == "failed":
-                    raise SystemExit(f"{name} failed")
-                time.sleep(0.1)
-            self.client.get(f"/v1/videos/{name}/content").raise_for_status()
+        key = self.client.headers["authorization"].removeprefix("Bearer ")
+        looks = [asked("GET", f"/v1/videos/{names[n % count]}", key) for n in range(watchers)]
+        with polling(int(self.client.base_url.port or 0), looks) if looks else nullcontext():
+            for name in names:
+                self.fetch(name)
         return time.perf_counter() - began
+
+    def fetch(self, name: str) -> None:
+        """Wait for a video and get it."""
+        while (status := self.client.get(f"/v1/videos/{name}").json()["status"]) != "completed":
+            if status == "failed":
+                raise SystemExit(f"{name} failed")
+            time.sleep(0.1)
+        self.client.get(f"/v1/videos/{name}/content").raise_for_status()
 
 
 @contextmanager
@@ -119,30 +128,35 @@ def beside(page: Report, chosen: Model, folder: Path) -> None:
     rounds, count, steps = (1, 2, 2) if page.quick else (5, 32, 20)
     pipeline = yozora.load(chosen.directory)
     loaded(pipeline, folder, 1, steps)
-    taken: dict[str, list[float]] = {"service": [], "command": [], "loaded": []}
+    taken: dict[str, list[float]] = {"service": [], "watched": [], "command": [], "loaded": []}
     with serving(chosen, folder, steps) as service:
         for _ in range(rounds):
             taken["service"].append(service.make(count))
+            taken["watched"].append(service.make(count, watchers=WATCHERS))
             taken["loaded"].append(loaded(pipeline, folder, count, steps))
             taken["command"].append(command(chosen, folder, count, steps))
     page.say(
         f"{count} videos of 2 s: {chosen.description}, {steps} steps, {rounds} rounds in turn. The service runs as "
         "`yozora serve` with one worker, warm, and is asked over HTTP by one client, who looks every 0.1 s and fetches "
-        "each video; it also makes previews, thumbnails and spritesheets. Seconds for all videos, and the service's "
-        "over the other's in the same round."
+        "each video; it also makes previews, thumbnails and spritesheets. Seconds for all videos, and in the same "
+        f"round the service's over those of the command, and those with {WATCHERS} more clients that wait as they are "
+        "asked over the service's alone."
     )
     names = {
         "service": "yozora serve",
+        "watched": f"yozora serve, {WATCHERS} clients looking on",
         "command": "yozora generate --prompts, start to end",
         "loaded": "the same without start and loading",
     }
     rows = []
     for name, seconds in taken.items():
         ratios = [a / b for a, b in zip(taken["service"], seconds, strict=True)]
+        if name == "watched":  # this over the service, not the service over this
+            ratios = [1 / ratio for ratio in ratios]
         share = verdict(statistics.median(ratios), 1.05, at_least=False)
         over = ["", ""] if name == "service" else [spread(ratios), share]
         rows.append([names[name], spread(seconds), *over])
-    page.table(["", "seconds", "service over this", "target"], rows)
+    page.table(["", "seconds", "ratio", "target"], rows)
 
 
 def previews(page: Report, chosen: Model) -> None:

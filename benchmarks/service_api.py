@@ -1,6 +1,9 @@
-"""The service's HTTP interface: reading a video beside a bare route, listing few and many, creating.
+"""The service's HTTP interface: reading a video beside a bare route, listing few and many, and LiteLLM's proxy.
 
 python benchmarks/service_api.py [--quick]
+
+LITELLM names LiteLLM's executable, of an environment of its own, as it asks for other versions than ours do:
+python -m venv /tmp/litellm && /tmp/litellm/bin/pip install "litellm[proxy]"; without it there is no peer.
 """
 
 from __future__ import annotations
@@ -8,23 +11,27 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
-import socket
+import os
 import statistics
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from common import Report, options, report, spread, verdict
+import httpx2
+
+from common import Report, model, options, report, spread, verdict
+from wire import CLIENTS, asked, load, served
 from yozora.service import ids, keys
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.schema import orgs, projects, videos
 from yozora.service.settings import Settings
 
-CLIENTS = 8  # connections that are kept open
 ROUNDS = 7
+WISH = {"prompt": "A red ball falls.", "model": "nano", "seconds": "2"}
 
 
 # --- servers -----------------------------------------------------------------------------------------
@@ -56,81 +63,71 @@ def ours(port: int, data: Path) -> None:
     uvicorn.run(app, port=port, log_level="error", access_log=False)
 
 
+def generating(directory: Path) -> None:
+    """A video after the other, for ever."""
+    import yozora
+
+    pipeline = yozora.load(directory)
+    while True:
+        pipeline.generate(WISH["prompt"])
+
+
 @contextmanager
-def served(target: Callable[..., None], *args: object) -> Iterator[tuple[int, int]]:
-    """The port and the process id of a server that runs meanwhile."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(port, *args))
+def job(directory: Path) -> Iterator[None]:
+    """A job that runs meanwhile."""
+    process = multiprocessing.get_context("spawn").Process(target=generating, args=(directory,))
     process.start()
     try:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield port, int(process.pid or 0)
+        while processor(int(process.pid or 0)) < 10:  # the model is loaded
+            time.sleep(0.5)
+        yield
     finally:
         process.terminate()
         process.join()
 
 
-# --- a client that takes little time itself ----------------------------------------------------------
+def upstream(port: int) -> None:
+    """A provider that has each video ready at once."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
 
+    video = {"id": "video_1", "object": "video", "status": "completed", "progress": 100}
+    video |= {"created_at": 1, "seconds": "2", "size": "112x64", "model": "nano"}
 
-class Client(asyncio.Protocol):
-    """Sends a request again and again over one connection, and counts the answers."""
+    async def answer(_: Request) -> Response:
+        return JSONResponse(video)
 
-    def __init__(self, request: bytes, status: bytes) -> None:
-        self.request, self.status, self.answers = request, b"HTTP/1.1 " + status, 0
-        self.pending, self.transport = b"", asyncio.Transport()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the first."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self.request)
-
-    def data_received(self, data: bytes) -> None:
-        """Send the next when an answer is whole."""
-        self.pending += data
-        head, ended, rest = self.pending.partition(b"\r\n\r\n")
-        if not ended:
-            return
-        length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
-        if len(rest) < length:
-            return
-        if not head.startswith(self.status):
-            raise SystemExit(self.pending.decode())
-        self.answers, self.pending = self.answers + 1, b""
-        self.transport.write(self.request)
-
-
-async def load(port: int, request: bytes, duration: float, status: bytes = b"200") -> float:
-    """Requests a second that a server answers."""
-    loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: Client(request, status), "127.0.0.1", port)
-        for _ in range(CLIENTS)
+    routes = [
+        Route("/v1/videos", answer, methods=["POST"]),
+        Route("/v1/videos/{video_id}", answer),
     ]
-    await asyncio.sleep(0.2)
-    before, began = sum(c.answers for _, c in made), time.perf_counter()
-    await asyncio.sleep(duration)
-    rate = (sum(c.answers for _, c in made) - before) / (time.perf_counter() - began)
-    for transport, _ in made:
-        transport.abort()
-    return rate
+    uvicorn.run(Starlette(routes=routes), port=port, log_level="error", access_log=False)
 
 
-def asked(method: str, path: str, key: str, body: object = None) -> bytes:
-    """A request's bytes."""
-    data = json.dumps(body).encode() if body is not None else b""
-    lines = [f"{method} {path} HTTP/1.1", "host: localhost", f"authorization: Bearer {key}"]
-    if data:
-        lines += ["content-type: application/json", f"content-length: {len(data)}"]
-    return "\r\n".join([*lines, "", ""]).encode() + data
+def litellm(port: int, folder: Path, provider: int, key: str) -> None:
+    """LiteLLM's proxy in one process, without a database, before that provider."""
+    config = {
+        "model_list": [
+            {
+                "model_name": "nano",
+                "litellm_params": {
+                    "model": "openai/nano",
+                    "api_base": f"http://127.0.0.1:{provider}/v1",
+                    "api_key": "none",
+                },
+            }
+        ],
+        "general_settings": {"master_key": key},
+    }
+    written = folder / "litellm.yaml"
+    written.write_text(json.dumps(config))  # JSON is YAML
+    program = os.environ["LITELLM"]
+    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    arguments = ["--config", str(written), "--host", "127.0.0.1", "--port", str(port)]
+    os.execve(program, [program, *arguments], os.environ | quiet)
 
 
 def processor(pid: int) -> float:
@@ -172,10 +169,8 @@ def filled(data: Path, rows: int) -> tuple[str, str]:
     return key, str(made[rows // 2]["id"])
 
 
-def reading(made: Report, rows: int, duration: float, rounds: int) -> None:
+def reading(made: Report, rows: int, duration: float, rounds: int, meanwhile: str) -> None:
     """GET /v1/videos/{id} beside a bare route with the same bytes, in turns."""
-    import httpx2
-
     with tempfile.TemporaryDirectory() as folder:
         key, video = filled(Path(folder), rows)
         request = asked("GET", f"/v1/videos/{video}", key)
@@ -194,7 +189,7 @@ def reading(made: Report, rows: int, duration: float, rounds: int) -> None:
     shares = [b / a for a, b in zip(rates["bare"], rates["ours"], strict=True)]
     made.say(
         f"Reading one of {rows} videos with its key's check, beside a bare Starlette route that answers with the same "
-        f"bytes; each in one process, {CLIENTS} connections, {rounds} rounds in turns."
+        f"bytes, {meanwhile}; each in one process, {CLIENTS} connections, {rounds} rounds in turns."
     )
     made.table(
         ["route", "requests/s", "processor µs a request"],
@@ -210,11 +205,10 @@ def growing(made: Report, counts: list[int], duration: float) -> None:
     for rows in counts:
         with tempfile.TemporaryDirectory() as folder:
             key, video = filled(Path(folder), rows)
-            wish = {"prompt": "A red ball falls.", "model": "nano", "seconds": "2"}
             calls = {
                 "list": asked("GET", "/v1/videos?limit=20", key),
                 "list after the middle": asked("GET", f"/v1/videos?limit=20&after={video}", key),
-                "create": asked("POST", "/v1/videos", key, wish),
+                "create": asked("POST", "/v1/videos", key, WISH),
             }
             with served(ours, Path(folder)) as (port, _):
                 found = [asyncio.run(load(port, call, duration)) for call in calls.values()]
@@ -223,13 +217,67 @@ def growing(made: Report, counts: list[int], duration: float) -> None:
     made.table(["rows", *calls], table)
 
 
+def peer(made: Report, rows: int, duration: float, rounds: int) -> None:
+    """Create and get, here and through LiteLLM's proxy, in turns."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, key = Path(name), "sk-benchmark"
+        mine, video = filled(folder, rows)
+        with (
+            served(ours, folder) as (port, _),
+            served(upstream) as (provider, _),
+            served(litellm, folder, provider, key) as (other, _),
+        ):
+            headers = {"authorization": f"Bearer {key}"}
+            answer = httpx2.post(
+                f"http://127.0.0.1:{other}/v1/videos", headers=headers, json=WISH, timeout=60
+            )
+            theirs = answer.raise_for_status().json()["id"]
+            calls = {
+                "create": (asked("POST", "/v1/videos", mine, WISH), asked("POST", "/v1/videos", key, WISH)),
+                "get": (asked("GET", f"/v1/videos/{video}", mine), asked("GET", f"/v1/videos/{theirs}", key)),
+            }  # fmt: skip
+            table = []
+            for call, (one, two) in calls.items():
+                pairs = [
+                    (
+                        asyncio.run(load(port, one, duration)),
+                        asyncio.run(load(other, two, duration)),
+                    )
+                    for _ in range(rounds)
+                ]
+                times = [a / b for a, b in pairs]
+                found = [
+                    spread([a for a, _ in pairs]),
+                    spread([b for _, b in pairs]),
+                    spread(times),
+                ]
+                table.append([call, *found, verdict(statistics.median(times), 2, at_least=True)])
+    version = subprocess.run(
+        [os.environ["LITELLM"], "--version"], capture_output=True, text=True
+    ).stdout
+    made.say(
+        f"Requests a second beside LiteLLM's proxy ({version.strip()}), the same requests in turns, {rounds} rounds, "
+        f"each in one process, {CLIENTS} connections. Ours keeps a job, a hold and an event in its database before it "
+        f"answers, and has {rows} rows; the proxy has no database and hands the request on to a provider that answers "
+        "at once."
+    )
+    made.table(["request", "yozora", "LiteLLM", "times", "target"], table)
+
+
 def main() -> None:
     args = options(__doc__)
     duration, rounds = (0.3, 1) if args.quick else (3.0, ROUNDS)
     counts = [100, 500] if args.quick else [1_000, 10_000, 100_000]
-    with report("service_api", "The service's HTTP interface", args) as made:
-        reading(made, counts[-1], duration, rounds)
+    with (
+        report("service_api", "The service's HTTP interface", args) as made,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        reading(made, counts[-1], duration, rounds, "nothing else running")
+        with job(model(args.quick, Path(folder)).directory):
+            reading(made, counts[-1], duration, rounds, "while a job runs")
         growing(made, counts, duration)
+        if "LITELLM" in os.environ:
+            peer(made, counts[-1], duration, rounds)
 
 
 if __name__ == "__main__":

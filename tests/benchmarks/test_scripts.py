@@ -32,7 +32,7 @@ FIGURES = {  # a row or phrase each page has to hold
 
 
 def test_each_script_is_tested() -> None:
-    assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*FIGURES, "common"}
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*FIGURES, "common", "wire"}
 
 
 @pytest.mark.parametrize("theme", FIGURES)
