@@ -402,7 +402,7 @@ def bootstrap(tx: Connection, *, by: str = "first start", at: int) -> str | None
     org_id = tx.execute(first.with_for_update()).scalar_one()  # of several processes one goes on
     if tx.scalar(select(users.c.id).limit(1)) is not None:
         return None
-    password = "".join(secrets.choice(ids.ALPHABET) for _ in range(20))  # 100 bits
+    password = ids.letters(20)  # 100 bits
     user_id = create_user(
         tx, name="admin", password_hash=hashed(password), operator=True, by=by, at=at
     )

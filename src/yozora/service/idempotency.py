@@ -7,16 +7,18 @@ second sending says that it is one, and is known by its key and by what it asks 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from yozora.errors import YozoraError
 from yozora.service.schema import requests
 
 NAMED, RETRIED = 24 * 3600 * 1000, 10 * 60 * 1000  # ms for which a request is remembered
+FUTURE = 2**62  # all that is remembered is from before it
 
 
 class OtherRequest(YozoraError):  # noqa: N818
@@ -51,21 +53,14 @@ def first(tx: Connection, sending: Sending, at: int) -> str | None:
     Raises:
         OtherRequest: the name was used for another request.
     """
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     row: dict[str, Any] = {"key_id": sending.key_id, "token": sending.token, "body": sending.body}
     row |= {"video_id": "", "created_at": at}
     age = NAMED if sending.name is not None else RETRIED
-    forgotten = requests.c.created_at < at - age
     anew = sending.name is None and not sending.again  # a new wish, though like one before
-    statement = insert(requests).values(row)
-    statement = statement.on_conflict_do_update(
-        index_elements=[requests.c.key_id, requests.c.token],
-        set_={"body": sending.body, "video_id": "", "created_at": at},
-        where=None if anew else forgotten,
-    )
-    if tx.execute(statement.returning(requests.c.token)).first() is not None:
+    before = FUTURE if anew else at - age
+    if tx.execute(remember(tx.dialect.name), row | {"before": before}).first() is not None:
         return None
-    kept = tx.execute(select(requests).where(*same(sending))).one()
+    kept = tx.execute(KEPT, {"key": sending.key_id, "name": sending.token}).one()
     if kept.body != sending.body:
         raise OtherRequest(
             "This Idempotency-Key was used for another request: each request has its own."
@@ -75,9 +70,25 @@ def first(tx: Connection, sending: Sending, at: int) -> str | None:
 
 def done(tx: Connection, sending: Sending, video_id: str) -> None:
     """Remember which video was made."""
-    tx.execute(update(requests).where(*same(sending)).values(video_id=video_id))
+    tx.execute(MADE, {"key": sending.key_id, "name": sending.token, "made": video_id})
 
 
-def same(sending: Sending) -> tuple[ColumnElement[bool], ...]:
-    """The conditions for the row of a request."""
-    return requests.c.key_id == sending.key_id, requests.c.token == sending.token
+# --- the statements, built once so that SQLAlchemy need not compile them again -----------------------
+
+SAME = (requests.c.key_id == bindparam("key")) & (requests.c.token == bindparam("name"))
+KEPT = select(requests).where(SAME)
+MADE = update(requests).where(SAME).values(video_id=bindparam("made"))
+
+
+@cache
+def remember(dialect: str) -> Any:
+    """Writes a request down, also where one of that name from before a time is there; returns a row if it did."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    made = insert(requests)
+    anew = {name: made.excluded[name] for name in ("body", "video_id", "created_at")}
+    made = made.on_conflict_do_update(
+        index_elements=[requests.c.key_id, requests.c.token],
+        set_=anew,
+        where=requests.c.created_at < bindparam("before"),
+    )
+    return made.returning(requests.c.token)

@@ -80,25 +80,24 @@ def create(
     """
     video = ids.new("video")
     amount, version = price
-    tx.execute(
-        insert(videos).values(
-            id=video,
-            org_id=identity.org_id,
-            project_id=identity.project_id,
-            key_id=identity.key_id,
-            model=wish.model,
-            prompt=wish.prompt,
-            seconds=wish.seconds,
-            size=wish.size,
-            params=wish.params,
-            batch=company(wish),
-            remixed_from=wish.remixed_from,
-            status="queued",
-            priority=wish.priority,
-            created_at=at,
-            expires_at=expires_at,
-        )
-    )
+    row = {
+        "id": video,
+        "org_id": identity.org_id,
+        "project_id": identity.project_id,
+        "key_id": identity.key_id,
+        "model": wish.model,
+        "prompt": wish.prompt,
+        "seconds": wish.seconds,
+        "size": wish.size,
+        "params": wish.params,
+        "batch": company(wish),
+        "remixed_from": wish.remixed_from,
+        "status": "queued",
+        "priority": wish.priority,
+        "created_at": at,
+        "expires_at": expires_at,
+    }
+    tx.execute(insert(videos), row)
     ledger.reserve(
         tx,
         video_id=video,
@@ -445,7 +444,7 @@ CANCELLED = "It was cancelled; nothing was charged."
 
 def tell(tx: Connection, video_id: str, kind: str, at: int, **data: Any) -> None:
     """Write down what happened to a video, and for those who asked to be told when it is over."""
-    tx.execute(insert(events).values(video_id=video_id, kind=kind, data=data, at=at))
+    tx.execute(insert(events), {"video_id": video_id, "kind": kind, "data": data, "at": at})
     if kind in ("completed", "failed"):
         reach("before-webhook")
         owner = tx.execute(select(videos.c.org_id).where(videos.c.id == video_id)).scalar_one()

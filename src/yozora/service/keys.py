@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +89,12 @@ def pepper(folder: Path) -> bytes:
 
 def digest(pepper: bytes, key: str) -> str:
     """What of a key is kept: HMAC-SHA-256 in hex."""
-    return hmac.new(pepper, key.encode(), sha256).hexdigest()
+    return hmac.digest(pepper, key.encode(), "sha256").hex()
 
 
 def fresh(key_id: str) -> str:
     """A key of that id with a new secret."""
-    secret = "".join(secrets.choice(ids.ALPHABET) for _ in range(52))  # 260 bits
-    return f"yz_{key_id.removeprefix('key_')}_{secret}"
+    return f"yz_{key_id.removeprefix('key_')}_{ids.letters(52)}"  # 260 bits
 
 
 def create(

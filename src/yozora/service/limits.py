@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, case, delete, select, union
+from sqlalchemy import Connection, bindparam, case, delete, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from yozora.errors import YozoraError
@@ -155,16 +155,20 @@ def require_scope(tx: Connection, org_id: str, scope: str) -> None:
         raise YozoraError(f"There is no key, project or organisation {scope} here.")
 
 
+REQUESTS = (  # built once, so that SQLAlchemy need not compile it again
+    select(limits.c.scope, limits.c.amount)
+    .where(limits.c.scope.in_(bindparam("scopes", expanding=True)), limits.c.measure == "requests")
+    .order_by(limits.c.scope)
+)
+
+
 def count_request(tx: Connection, *, scopes: Sequence[str], at: int) -> None:
     """Count a request against the limits of requests a minute.
 
     Raises:
         LimitReached: one of them is used up.
     """
-    found = select(limits.c.scope, limits.c.amount).where(
-        limits.c.scope.in_(scopes), limits.c.measure == "requests"
-    )
-    for scope, amount in tx.execute(found.order_by(limits.c.scope)).all():
+    for scope, amount in tx.execute(REQUESTS, {"scopes": list(scopes)}).all():
         wait = count(tx, scope, most=amount, window=MINUTE, at=at)
         if wait:
             raise LimitReached(scope, "requests", "minute", wait)

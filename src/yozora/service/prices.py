@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from yozora.errors import YozoraError
 from yozora.service import audit
@@ -41,6 +41,23 @@ class Price:
         return amount
 
 
+CURRENT = (  # built once, so that SQLAlchemy need not compile it again
+    select(prices)
+    .where(
+        prices.c.model.in_((bindparam("of_model"), ANY)),
+        prices.c.size.in_((bindparam("of_size"), ANY)),
+        prices.c.valid_from <= bindparam("at"),
+    )
+    .order_by(
+        (prices.c.model == ANY).asc(),
+        (prices.c.size == ANY).asc(),
+        prices.c.valid_from.desc(),
+        prices.c.version.desc(),
+    )
+    .limit(1)
+)
+
+
 def price(
     tx: Connection, model: str, size: str, seconds: float | str, at: int
 ) -> tuple[int, int | None]:
@@ -62,21 +79,7 @@ def current(tx: Connection, model: str, size: str, at: int) -> Price | None:
     A price of the model goes before one of all models, then a price of the size before one of all sizes; among those
     left the one holds that began last by ``at``, and of two that began at once the one that was set last.
     """
-    found = tx.execute(
-        select(prices)
-        .where(
-            prices.c.model.in_((model, ANY)),
-            prices.c.size.in_((size, ANY)),
-            prices.c.valid_from <= at,
-        )
-        .order_by(
-            (prices.c.model == ANY).asc(),
-            (prices.c.size == ANY).asc(),
-            prices.c.valid_from.desc(),
-            prices.c.version.desc(),
-        )
-        .limit(1)
-    ).first()
+    found = tx.execute(CURRENT, {"of_model": model, "of_size": size, "at": at}).first()
     return None if found is None else Price(**found._mapping)
 
 
