@@ -30,12 +30,17 @@ class Metrics:
             "yozora_request_seconds", "Time until a request was answered, by route.", ["route"],
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.registry.register(State(database))
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(route, method, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (route, method, status)
+        if key not in self._kept:  # finding them again takes longer than counting
+            self._kept[key] = self._requests.labels(*key), self._seconds.labels(route)
+        requests, times = self._kept[key]
+        requests.inc()
+        times.observe(seconds)
 
     def text(self) -> bytes:
         """All figures, as Prometheus reads them."""

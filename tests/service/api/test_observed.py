@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 from tests.service.api.conftest import Site
 
+from yozora.service import tracing
 from yozora.service.logs import Lines
 
 SECRET = "nobody is to read these words"
@@ -61,13 +62,14 @@ def test_figures_are_for_admins(site: Site) -> None:
 
 
 def test_logs_and_spans_tell_neither_words_nor_keys(
-    sqlite_site: Site, caplog: pytest.LogCaptureFixture
+    sqlite_site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = sqlite_site  # once: a process has one provider of traces
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(provider)
+    monkeypatch.setattr(tracing, "sent", True)
     with caplog.at_level(logging.INFO):
         answer = site.http().post("/v1/videos", json={"prompt": SECRET})
     form = Lines()

@@ -44,10 +44,11 @@ class Observed:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "none")
             scope["app"].state.metrics.answered(route, scope["method"], status, seconds)
-            log.info(
-                "%s %s %d", scope["method"], route, status,
-                extra={"request": scope.get("request_id"), "ms": round(1000 * seconds, 2)},
-            )  # fmt: skip
+            if log.isEnabledFor(logging.INFO):
+                log.info(
+                    "%s %s %d", scope["method"], route, status,
+                    extra={"request": scope.get("request_id"), "ms": round(1000 * seconds, 2)},
+                )  # fmt: skip
 
 
 async def figures(request: Request) -> Response:

@@ -7,7 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-POLL = {"queued": "1000", "in_progress": "500"}  # ms until a client had better ask again
+from yozora.service.jobs import OPEN
+
+WAIT = "1000"  # ms until a client had better ask again
 
 
 def video(row: Any, prefix: str = "") -> dict[str, Any]:
@@ -42,8 +44,7 @@ def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Respon
 
 def video_answer(content: dict[str, Any]) -> Response:
     """A video as a response, which says when to ask again while it is not finished."""
-    poll = POLL.get(content["status"])
-    headers = {"openai-poll-after-ms": poll} if poll else None
+    headers = {"openai-poll-after-ms": WAIT} if content["status"] in OPEN else None
     return Response(encoded(content), 200, headers, "application/json")
 
 
