@@ -814,6 +814,7 @@ def tell_trained(out: Path, weights: Path, as_json: bool) -> None:
     show_default=True,
     help="Weight of the prompt; 1 switches guidance off.",
 )
+@click.option("--negative-prompt", metavar="TEXT", default="", help="What to keep away from.")
 @click.option(
     "--shift",
     type=POSITIVE,

@@ -53,6 +53,14 @@ def test_a_clip_is_the_same_whatever_its_company(pipeline: Pipeline) -> None:
         assert apart(whole[seed - 1].frames, clip.frames) > 20
 
 
+def test_guidance_away_from_the_prompt_itself_is_none(pipeline: Pipeline) -> None:
+    plain = pipeline.generate("a red ball", guidance=1.0, **QUICK).frames
+    itself = pipeline.generate("a red ball", negative_prompt="a red ball", **QUICK).frames
+    other = pipeline.generate("a red ball", negative_prompt="a blue star", **QUICK).frames
+    assert apart(itself, plain) <= 8  # a batch of another size adds in another order
+    assert apart(other, pipeline.generate("a red ball", **QUICK).frames) > 0
+
+
 def test_many_clips_come_in_order_with_their_seeds(pipeline: Pipeline) -> None:
     told: list[tuple[int, int, int]] = []
     clips = list(

@@ -31,7 +31,10 @@ WAYS = ("forward", "backward", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample. ``shift`` moves the schedule towards noise; ``solver`` is euler or multistep."""
+    """How to sample. ``shift`` moves the schedule towards noise; ``solver`` is euler or multistep.
+
+    Guidance pushes away from what ``negative_prompt`` says; from no prompt at all where it is empty.
+    """
 
     steps: int = 20
     guidance: float = 4.0
@@ -39,6 +42,7 @@ class Settings:
     guidance_high: float = 1.0
     shift: float = 2.0
     solver: str = "multistep"
+    negative_prompt: str = ""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -252,7 +256,7 @@ class Pipeline:
     def _run(self, windows: Sequence[Window], settings: Settings, watch: Watch) -> list[Frames]:
         """Denoises and decodes windows together; each has its own noise, whatever its company."""
         n, shape = len(windows), (self.codec.config.latent, *self.grid)
-        states, mask = pad(self.encoder([*(w.prompt for w in windows), ""]))
+        states, mask = pad(self.encoder([*(w.prompt for w in windows), settings.negative_prompt]))
         states, mask = states.to(self.device), mask.to(self.device)
         # Noise is drawn on the processor, so that a seed gives the same clip on every device.
         noise = torch.stack(

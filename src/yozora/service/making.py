@@ -18,7 +18,7 @@ from yozora.service.jobs import Job
 from yozora.video import Clip, contact_sheet, read, write
 from yozora.video.clip import Frames
 
-SAMPLING = ("steps", "guidance", "shift", "solver")
+SAMPLING = ("steps", "guidance", "negative_prompt", "shift", "solver")
 PREVIEWS = (
     3  # parts of a pass; a preview is made between two of them, at a hundredth of a generation each
 )

@@ -66,8 +66,8 @@ class Model:
 class Wish:
     """A video that somebody asked for.
 
-    ``params`` is what a worker needs besides: ``seed``; ``steps`` and ``guidance`` where they are asked for; ``image``,
-    the id of a file whose picture is the first frame; ``video``, ``{"file": id}`` or ``{"video": id}``, with
+    ``params`` is what a worker needs besides: ``seed``; the other fields of `Sampling` where they are asked for;
+    ``image``, the id of a file whose picture is the first frame; ``video``, ``{"file": id}`` or ``{"video": id}``, with
 
     - ``extend`` (forward, backward, both) and ``added``, the seconds to go on by at each side;
     - ``fill`` [a, b], the span in seconds to make anew;
@@ -210,6 +210,7 @@ class Sampling(Fields):
     seed: Seed | None = None
     steps: Steps | None = None
     guidance: Guidance | None = None
+    negative_prompt: Annotated[Text, StringConstraints(max_length=32_000)] | None = None
 
 
 class Create(Sampling):
@@ -444,10 +445,10 @@ def reference(source: Finished | None, file: str | None) -> dict[str, str]:
 
 
 def sampling(asked: Sampling) -> dict[str, Any]:
-    """Seed, steps and guidance as far as they are given; a seed is drawn, so that a remix can have the same one."""
+    """What is given of how to sample; a seed is drawn where none is, so that a remix can have the same one."""
     seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
-    rest = {"steps": asked.steps, "guidance": asked.guidance}
-    return {"seed": seed} | {name: value for name, value in rest.items() if value is not None}
+    given = asked.model_dump(include=set(Sampling.model_fields), exclude_none=True)
+    return given | {"seed": seed}
 
 
 def lasting(seconds: str, model: Model) -> str:

@@ -76,7 +76,7 @@ def wish(site: Site, video: str) -> dict[str, object]:
 
 def test_a_remix_has_all_but_the_words(site: Site) -> None:
     sdk = site.sdk()
-    extra = {"seed": 7, "steps": 5, "guidance": 2.5}
+    extra = {"seed": 7, "steps": 5, "guidance": 2.5, "negative_prompt": "two"}
     made = sdk.videos.create(
         prompt="a red ball falls",
         seconds="3",  # type: ignore[arg-type]

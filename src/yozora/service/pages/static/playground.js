@@ -127,6 +127,7 @@
     const fields = { prompt };
     const more = {};
     for (const name of ["seed", "steps", "guidance"]) if (value(name)) more[name] = Number(value(name));
+    if (value("negative_prompt")) more.negative_prompt = value("negative_prompt");
     const file = field("file").files[0] ?? null;
     const seconds = value("seconds") || model()?.usual;
     if (now === "remix") return { call: "remix", path: `/v1/videos/${source?.id ?? "video_…"}/remix`, id: source?.id, fields, more: {}, file: null };
