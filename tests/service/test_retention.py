@@ -32,7 +32,7 @@ def uploads(tmp_path: Path, database: Database) -> Artifacts:
                 row = {"video_id": "video_1", "kind": kind, "data": {}, "at": NOW - age}
                 tx.execute(insert(events).values(row))
         for number, age in enumerate((HOUR, 2 * DAY)):
-            row = {"key_id": "key_1", "token": str(number), "body": "", "video_id": "video_1"}
+            row = {"key_id": "key_1", "token": str(number), "body": "", "made": "video_1"}
             tx.execute(insert(requests).values(row | {"created_at": NOW - age}))
     return store
 

@@ -28,6 +28,9 @@ except ImportError as error:
     ) from error
 
 BUSY = 30.0  # seconds that a writer waits for another one
+QUIET: dict[str, Any] = {
+    "hide_parameters": True
+}  # errors are logged, and values are people's words
 UPGRADING = 0x796F7A6F  # the advisory lock of whoever upgrades a PostgreSQL database
 
 
@@ -42,7 +45,9 @@ class Database:
         self.data = data
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = (
-            sqlite(self.url) if self.sqlite else create_engine(self.url, pool_pre_ping=True)
+            sqlite(self.url)
+            if self.sqlite
+            else create_engine(self.url, pool_pre_ping=True, **QUIET)
         )
         self._writing = self.engine.execution_options(yozora_begin="BEGIN IMMEDIATE")
         self._reading = self.engine.execution_options(
@@ -151,7 +156,7 @@ def sqlite(url: URL) -> Engine:
     file = Path(str(url.database)).absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
-    engine = create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False}, **QUIET)
 
     @event.listens_for(engine, "connect")
     def settle(connection: Any, _: Any) -> None:

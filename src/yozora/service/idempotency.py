@@ -1,4 +1,4 @@
-"""Creating a video once, however often it is asked for.
+"""Creating a video, a file or a batch once, however often it is asked for.
 
 A client may name a request (Idempotency-Key). The SDK does not, and sends a request again when no answer came: such a
 second sending says that it is one, and is known by its key and by what it asks for.
@@ -45,7 +45,7 @@ class Sending:
 
 
 def first(tx: Connection, sending: Sending, at: int) -> str | None:
-    """None when this is to be done, otherwise the id of the video that was made of it before.
+    """None when this is to be done, otherwise the id of what was made of it before.
 
     What is to be done is remembered, and `done` has to follow in the same transaction. Two sendings at once wait for
     each other here.
@@ -54,7 +54,7 @@ def first(tx: Connection, sending: Sending, at: int) -> str | None:
         OtherRequest: the name was used for another request.
     """
     row: dict[str, Any] = {"key_id": sending.key_id, "token": sending.token, "body": sending.body}
-    row |= {"video_id": "", "created_at": at}
+    row |= {"made": "", "created_at": at}
     age = NAMED if sending.name is not None else RETRIED
     anew = sending.name is None and not sending.again  # a new wish, though like one before
     before = FUTURE if anew else at - age
@@ -65,19 +65,19 @@ def first(tx: Connection, sending: Sending, at: int) -> str | None:
         raise OtherRequest(
             "This Idempotency-Key was used for another request: each request has its own."
         )
-    return str(kept.video_id)
+    return str(kept.made)
 
 
-def done(tx: Connection, sending: Sending, video_id: str) -> None:
-    """Remember which video was made."""
-    tx.execute(MADE, {"key": sending.key_id, "name": sending.token, "made": video_id})
+def done(tx: Connection, sending: Sending, made: str) -> None:
+    """Remember the id of what was made."""
+    tx.execute(MADE, {"key": sending.key_id, "name": sending.token, "id": made})
 
 
 # --- the statements, built once so that SQLAlchemy need not compile them again -----------------------
 
 SAME = (requests.c.key_id == bindparam("key")) & (requests.c.token == bindparam("name"))
 KEPT = select(requests).where(SAME)
-MADE = update(requests).where(SAME).values(video_id=bindparam("made"))
+MADE = update(requests).where(SAME).values(made=bindparam("id"))
 
 
 @cache
@@ -85,7 +85,7 @@ def remember(dialect: str) -> Any:
     """Writes a request down, also where one of that name from before a time is there; returns a row if it did."""
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     made = insert(requests)
-    anew = {name: made.excluded[name] for name in ("body", "video_id", "created_at")}
+    anew = {name: made.excluded[name] for name in ("body", "made", "created_at")}
     made = made.on_conflict_do_update(
         index_elements=[requests.c.key_id, requests.c.token],
         set_=anew,

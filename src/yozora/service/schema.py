@@ -279,7 +279,7 @@ requests = Table(  # creations that may be asked for again: by Idempotency-Key, 
     Column("key_id", Id, primary_key=True),
     Column("token", String(80), primary_key=True),
     Column("body", String(64), nullable=False),  # SHA-256 of what was asked for
-    Column("video_id", Id, nullable=False),
+    Column("made", Id, nullable=False),  # the id of the video, the file or the batch
     Column("created_at", BigInteger, nullable=False, index=True),
 )
 

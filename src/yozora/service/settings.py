@@ -30,6 +30,8 @@ class Settings:
     providers: Path | None = None  # a file of services whose models are offered too: providers.py
     moderation: str = "rules"  # what judges prompts: rules, a file of rules, an endpoint, off
     reach: tuple[str, ...] = ()  # hosts that webhooks may reach though they are not public
+    fetch: bool = False  # whether pictures are fetched from the addresses that clients give
+    proxy: tuple[str, ...] = ()  # from where it is believed who asks, and that they ask over TLS
     log: str = "text"  # how processes write their logs: text or json
 
     @property

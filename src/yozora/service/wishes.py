@@ -6,6 +6,7 @@ for creating, remixing, editing and extending says what may stand in it.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,8 @@ class Wish:
     - ``fill`` [a, b], the span in seconds to make anew;
     - neither: the video's first frame is kept.
 
-    ``seconds`` is the length of the finished video, as a decimal number in the client's own writing.
+    ``seconds`` is the length of the finished video, as a decimal number in the client's own writing. What is made from
+    a file that was sent is as long as that file lets it be, which the worker finds out.
     """
 
     model: str
@@ -87,7 +89,9 @@ class Wish:
     @property
     def made(self) -> float:
         """Seconds that have to be made; what is kept of another video is not among them."""
-        added = self.params.get("added")
+        added, fill = self.params.get("added"), self.params.get("fill")
+        if fill is not None:
+            return float(fill[1]) - float(fill[0])
         sides = 2 if self.params.get("extend") == "both" else 1
         return float(self.seconds) if added is None else float(added) * sides
 
@@ -378,10 +382,11 @@ def edit(
     }  # fmt: skip
     if asked.fill is not None:
         start, end = asked.fill
-        if not start < end <= float(seconds) or end - start >= float(seconds):
+        whole = float(seconds) if source else math.inf  # a worker sees how long a file is
+        if not start < end <= whole or end - start >= whole:
             raise WishError(
-                f"The span {start:g}, {end:g} is no part of a video of {seconds} s: it begins before it ends, and "
-                "leaves some of the video as it is.",
+                f"The span {start:g}, {end:g} is no part of the video{f', of {seconds} s' if source else ''}: "
+                "it begins before it ends, and leaves some of the video as it is.",
                 "fill",
             )
         params["fill"] = [start, end]
@@ -390,17 +395,13 @@ def edit(
 
 
 def extend(
-    asked: Extend,
-    source: Finished | None,
-    file: str | None,
-    length: float,
-    models: Mapping[str, Model],
+    asked: Extend, source: Finished | None, file: str | None, models: Mapping[str, Model]
 ) -> Wish:
-    """A video that goes on; ``length`` is the seconds of the file to extend. Raises WishError."""
+    """A video that goes on. Raises WishError."""
     model = of_source(asked.model, source, models, "extend")
     added = float(lasting(asked.seconds, model))
     sides = 2 if asked.extend == "both" else 1
-    before = float(source.seconds) if source else length
+    before = float(source.seconds) if source else 0.0
     seconds = lasting(str(decimal(before + sides * added)), model)
     params = {
         "task": "extend", **sampling(asked),

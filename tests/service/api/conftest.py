@@ -18,6 +18,7 @@ import uvicorn
 from yozora import video
 from yozora.service import ids, jobs, keys
 from yozora.service.api.app import create_app
+from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.schema import orgs, projects
@@ -34,6 +35,7 @@ class Site:
     settings: Settings
     database: Database
     artifacts: Artifacts
+    service: Service
     keys: dict[str, str] = field(default_factory=dict)
     clients: ExitStack = field(default_factory=ExitStack)
     plain: dict[str | None, httpx2.Client] = field(default_factory=dict)
@@ -121,8 +123,9 @@ def site_on(folder: Path, db: str) -> Iterator[Site]:
             tx.execute(orgs.insert(), {"id": f"org_{name}", "name": name, "created_at": 1})
             row = {"id": f"proj_{name}", "org_id": f"org_{name}", "name": "p", "created_at": 1}
             tx.execute(projects.insert(), row)
-    with running(create_app(settings, database, artifacts)) as place, ExitStack() as clients:
-        made = Site(place, settings, database, artifacts, clients=clients)
+    app = create_app(settings, database, artifacts)
+    with running(app) as place, ExitStack() as clients:
+        made = Site(place, settings, database, artifacts, app.state.service, clients=clients)
         made.keys |= {name: made.key(name) for name in "ab"}
         yield made
     database.close()

@@ -103,6 +103,8 @@ def test_a_file_that_is_none_fails(site: Site) -> None:
         line("a", prompt="x") + "\n" + line("a", prompt="x"): "twice",
         '{"custom_id": "a", "method": "GET", "url": "/v1/videos", "body": {}}': "method",
         "[" * 10_000: "no JSON",
+        line("a", prompt="x", seed=float("nan")): "no JSON",
+        line("a", prompt="x", guidance=7).replace("7", "1e999"): "no JSON",
         "\n".join(line(str(n), prompt="x") for n in range(1001)): "1 to",
     }
     for text, said in cases.items():
@@ -115,6 +117,24 @@ def test_a_file_that_is_none_fails(site: Site) -> None:
         site.sdk().batches.create(
             input_file_id=other.id, endpoint="/v1/videos", completion_window="24h"
         )
+
+
+def test_one_batch_that_cannot_go_on_does_not_stop_others(
+    sqlite_site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def judge(prompt: str) -> None:
+        if prompt == "broken":
+            raise RuntimeError("no judge expects this")
+
+    monkeypatch.setattr(sqlite_site.service, "moderate", judge)
+    stuck = begin(sqlite_site, line("a", prompt="broken"))
+    fine = begin(sqlite_site, line("a", prompt="fine"))
+    assert until(sqlite_site, fine.id, ended).status == "completed"
+    assert sqlite_site.sdk().batches.retrieve(stuck.id).status == "in_progress"
+    assert f"the batch {stuck.id} could not go on" in caplog.text
+    sqlite_site.sdk().batches.cancel(stuck.id)
+    monkeypatch.undo()
+    assert until(sqlite_site, stuck.id, ended).status == "cancelled"
 
 
 @pytest.mark.parametrize("how", ["cancelled", "expired", "revoked"])

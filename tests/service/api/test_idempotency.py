@@ -58,6 +58,31 @@ def test_the_sdks_retries_make_one_video(site: Site) -> None:
     assert len(list((site.settings.uploads).glob("??/*"))) == 1  # copies of it are gone
 
 
+def test_the_sdks_retries_make_one_file_and_one_batch(site: Site) -> None:
+    lines = b'{"custom_id": "a", "method": "POST", "url": "/v1/videos", "body": {"prompt": "x"}}'
+    app = create_app(site.settings, site.database, site.artifacts)
+    for kind in ("file", "batch"):
+        with (
+            running(Forgetful(app, failures=1)) as address,
+            openai.OpenAI(base_url=f"{address}/v1", api_key=site.keys["a"], max_retries=1) as sdk,
+        ):
+            if kind == "file":
+                file = sdk.files.create(file=("in.jsonl", lines), purpose="batch")
+                assert [one.id for one in site.sdk().files.list()] == [file.id]
+                assert len(list(site.settings.uploads.glob("??/*"))) == 1
+                continue
+            asked: dict[str, Any] = {"endpoint": "/v1/videos", "completion_window": "24h"}
+            batch = sdk.batches.create(input_file_id=file.id, **asked)
+            assert [one.id for one in site.sdk().batches.list()] == [batch.id]
+    named = {"idempotency-key": "f"}
+    given = {"data": {"purpose": "vision"}, "files": {"file": PNG}}
+    made = site.http().post("/v1/files", **given, headers=named).json()["id"]
+    assert site.http().post("/v1/files", **given, headers=named).json()["id"] == made
+    site.http().delete(f"/v1/files/{made}")
+    again = site.http().post("/v1/files", **given, headers=named)
+    assert (again.status_code, again.json()["error"]["code"]) == (410, "file_deleted")
+
+
 def test_the_same_wish_twice_is_two_videos(site: Site) -> None:
     sdk = site.sdk()
     assert sdk.videos.create(prompt="x").id != sdk.videos.create(prompt="x").id

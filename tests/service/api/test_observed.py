@@ -54,6 +54,14 @@ def test_figures_follow_what_happens(site: Site) -> None:
     assert ("yozora_videos_open", "model=nano", "status=queued") not in figures(site)
 
 
+def test_methods_that_a_client_makes_up_are_one(site: Site) -> None:
+    for name in ("BREW", "XYZ"):
+        site.http().request(name, "/v1/videos")
+    methods = {one for key in figures(site) for one in key if one.startswith("method=")}
+    assert "method=other" in methods
+    assert not {"method=BREW", "method=XYZ"} & methods
+
+
 def test_figures_are_for_admins(site: Site) -> None:
     http = site.http(None)
     assert http.get("/metrics").status_code == 401

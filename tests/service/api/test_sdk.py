@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 
@@ -145,6 +146,7 @@ def test_errors_have_the_contracts_form(site: Site) -> None:
     cases = [
         (lambda: sdk.videos.create(prompt=""), "prompt", "invalid_value"),
         (lambda: sdk.videos.create(prompt="x" * 32_001), "prompt", "invalid_value"),
+        (lambda: sdk.videos.create(prompt="hard porn"), "prompt", "moderation_blocked"),
         (lambda: sdk.videos.create(prompt="x", model="sora-2"), "model", "model_not_found"),
         (lambda: sdk.videos.create(prompt="x", size="1280x720"), "size", "invalid_value"),
         (lambda: sdk.videos.create(prompt="x", seconds="1e9"), "seconds", "invalid_value"),  # type: ignore[arg-type]
@@ -157,13 +159,35 @@ def test_errors_have_the_contracts_form(site: Site) -> None:
             call()
         assert (caught.value.param, caught.value.code) == (param, code)
         assert caught.value.type == "invalid_request_error"
-        assert str(caught.value.request_id).startswith("req_")
+        assert re.fullmatch(r"req_[0-9a-f]{32}", str(caught.value.request_id))
     site.keys["nobody"] = "yz_wrong"
     with pytest.raises(openai.AuthenticationError):
         site.sdk("nobody").videos.list()
     with pytest.raises(openai.APIStatusError) as refused:
         sdk.videos.create_character(name="x", video=b"x")
     assert refused.value.status_code == 501
+    for method, path in (("GET", "/v1/nothing"), ("PUT", "/v1/videos")):
+        answer = site.http().request(method, path)
+        assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["x-request-id"]), answer.headers
+
+
+def test_every_request_that_would_change_something_counts(site: Site) -> None:
+    with site.database.write() as tx:
+        limits.set_limit(
+            tx, org_id="org_a", scope="org_a", measure="requests", period="minute", amount=3,
+            by="test", at=1,
+        )  # fmt: skip
+    http = site.http()
+    sent = [
+        http.post("/v1/videos", json={"prompt": ""}),
+        http.delete("/v1/files/file_none"),
+        http.post("/v1/files", json={}),
+        http.post("/v1/videos", json={"prompt": "x"}),
+        http.get("/v1/videos"),
+    ]
+    assert [one.status_code for one in sent] == [400, 404, 400, 429, 200]
+    assert sent[3].json()["error"]["code"] == "rate_limit_exceeded"
+    assert site.http("b").post("/v1/videos", json={"prompt": "x"}).status_code == 200
 
 
 def count(site: Site) -> int:

@@ -26,10 +26,12 @@ from yozora.service.api import (
     shown,
     videos,
 )
+from yozora.service.api.forms import FIELD
 from yozora.service.api.observed import Observed, figures
 from yozora.service.api.service import Service
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
+from yozora.service.fetch import Rules
 from yozora.service.metrics import Metrics
 from yozora.service.moderation import moderator
 from yozora.service.pages import site
@@ -69,6 +71,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
         Offer(Models(settings.models), read_providers(settings.providers)),
         keys.pepper(settings.data),
         moderator(settings.moderation, os.environ.get("YOZORA_MODERATION_KEY", "")),
+        Rules(on=settings.fetch, bytes=FIELD),
     )
     return app
 
@@ -101,8 +104,8 @@ class Named:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 there = {key for key, _ in headers}
-                headers.append((b"x-request-id", name.encode()))
-                headers.extend(pair for pair in ALWAYS if pair[0] not in there)
+                said = [(b"x-request-id", name.encode()), *ALWAYS]
+                headers.extend(pair for pair in said if pair[0] not in there)
             await send(message)
 
         await self.app(scope, receive, named)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
@@ -22,12 +22,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from yozora.service import ids, jobs, wishes
+from yozora.service import ids, jobs, limits, wishes
 from yozora.service.api import document, shown
 from yozora.service.api.document import Routes, says
 from yozora.service.api.errors import ApiError, described, missing
 from yozora.service.api.files import keep, own, stored
-from yozora.service.api.forms import FIELD, body
+from yozora.service.api.forms import FIELD, as_json, body
+from yozora.service.api.once import once
 from yozora.service.api.orders import create as order
 from yozora.service.api.pages import Page
 from yozora.service.api.service import SHOWN, Service, named, of
@@ -35,6 +36,7 @@ from yozora.service.artifacts import CONTENT
 from yozora.service.keys import Identity
 from yozora.service.limits import LimitReached
 from yozora.service.lookup import Lookup
+from yozora.service.moderation import Moderator, Unjudged
 from yozora.service.schema import batch_lines as lines
 from yozora.service.schema import batches, keys, videos
 from yozora.service.wishes import Create, Upload, Wish, WishError
@@ -42,6 +44,7 @@ from yozora.service.wishes import Create, Upload, Wish, WishError
 ENDPOINT, WINDOW = "/v1/videos", 24 * 3600 * 1000
 LINES = 1000  # in a file
 PART = 20  # lines begun in one transaction
+JUDGED = 10 * PART  # prompts that are known to be let through, while their lines wait for a limit
 PAUSE = 1.0  # seconds between two looks at the open batches
 PRIORITY = -1  # below what people wait for
 OPEN = ("in_progress", "cancelling")
@@ -53,7 +56,7 @@ log = logging.getLogger(__name__)
 # --- the routes --------------------------------------------------------------------------------------
 
 
-@routes.add("POST", "/v1/batches", **says(document.Batch, 408, 413, 415, body=document.BATCH))
+@routes.add("POST", "/v1/batches", **says(document.Batch, 408, 413, 415, 422, body=document.BATCH))
 async def create(request: Request) -> Response:
     """Ask for the videos of a file, one line each: {"custom_id", "method": "POST", "url": "/v1/videos", "body"}."""
     service = of(request)
@@ -68,17 +71,20 @@ async def create(request: Request) -> Response:
     path = service.uploads.path(file.id, CONTENT)
     found, wrong = await run_in_threadpool(lambda: read_lines(path.read_bytes()))
 
-    def work(tx: Connection) -> Any:
-        batch, at = ids.new("batch"), ids.now()
+    def make(tx: Connection, at: int) -> str:
+        batch = ids.new("batch")
         row = {"id": batch, "org_id": who.org_id, "key_id": who.key_id, "input_file_id": file.id}
         row |= {"status": "failed" if wrong else "in_progress", "notes": asked.metadata or {}}
         times = {"created_at": at, "expires_at": at + WINDOW, "ended_at": at if wrong else None}
         tx.execute(insert(batches), row | times | {"errors": wrong})
         if not wrong:
             tx.execute(insert(lines), [line | {"batch_id": batch} for line in found])
-        return shown_one(tx, who.org_id, batch)
+        return batch
 
-    return shown.answer(await service.write(work))
+    batch, _ = await once(
+        service, request, who, asked, make, lambda tx, batch: shown_one(tx, who.org_id, batch)
+    )
+    return shown.answer(batch)
 
 
 @routes.add("GET", "/v1/batches", **says(document.Batches, query=document.PAGE))
@@ -135,7 +141,7 @@ def read_lines(data: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         return [], [problem(None, f"A file has 1 to {LINES} lines.")]
     for number, text in texts:
         try:
-            line = wishes.read(wishes.Line, json.loads(text))
+            line = wishes.read(wishes.Line, as_json(text))
             if line.custom_id in seen:
                 raise WishError(f"'{line.custom_id}' is there twice.", "custom_id")
             seen.add(line.custom_id)
@@ -169,26 +175,56 @@ async def work_on(service: Service, end: asyncio.Event) -> None:
     """Look after all open batches, again and again."""
     going = select(batches.c.id).where(batches.c.status.in_(OPEN)).order_by(batches.c.created_at)
     lookup = Lookup(service.database, going)
+    judge = lru_cache(JUDGED)(lambda prompt: service.moderate(prompt))
     while not end.is_set():
         try:
             for row in await service.ask(lookup):
-                await go_on(service, row.id)
+                await go_on_if_possible(service, row.id, judge)
         except OperationalError as error:
             log.warning("batches wait for the database: %s", error.orig)
-        except Exception:
-            log.exception("a batch could not go on")
         with suppress(TimeoutError):
             await asyncio.wait_for(end.wait(), PAUSE)
 
 
-async def go_on(service: Service, batch: str) -> None:
+async def go_on_if_possible(service: Service, batch: str, judge: Moderator) -> None:
+    """As `go_on`; one batch that cannot go on does not keep others from it."""
+    try:
+        await go_on(service, batch, judge)
+    except OperationalError:
+        raise
+    except Exception:
+        log.exception("the batch %s could not go on", batch)
+
+
+async def go_on(service: Service, batch: str, judge: Moderator) -> None:
     """Begin what can be begun of a batch; write its files when nothing of it is left to do."""
-    if await service.write(lambda tx: begun(service, tx, batch)):
+    rows = await service.read(lambda tx: tx.execute(waiting(batch)).all())
+    asked = await run_in_threadpool(judged, rows, judge)
+    if await service.write(lambda tx: begun(service, tx, batch, asked)):
         await finish(service, batch)
 
 
-def begun(service: Service, tx: Connection, batch: str) -> bool:
-    """Begin the next lines of a batch, or stop those that are begun. Returns whether all of it has ended."""
+Asked = Create | WishError  # what a line asks for, or why it cannot be had
+
+
+def judged(rows: Sequence[Row[Any]], judge: Moderator) -> dict[int, Asked]:
+    """The next lines by their numbers. When nobody can judge their words, the rest are left for another time."""
+    found: dict[int, Asked] = {}
+    for row in rows:
+        try:
+            asked = wishes.read(Create, row.body)
+            judge(asked.prompt)
+        except WishError as error:  # Blocked is one
+            found[row.line] = error
+        except Unjudged:
+            break
+        else:
+            found[row.line] = asked
+    return found
+
+
+def begun(service: Service, tx: Connection, batch: str, asked: Mapping[int, Asked]) -> bool:
+    """Begin the lines of a batch that are judged, or stop those that are begun. Returns whether all of it has ended."""
     mine = select(batches).where(batches.c.id == batch, batches.c.status.in_(OPEN))
     row = tx.execute(mine.with_for_update(skip_locked=True)).first()
     if row is None:
@@ -198,8 +234,8 @@ def begun(service: Service, tx: Connection, batch: str) -> bool:
         code = "batch_cancelled" if row.status == "cancelling" else "batch_expired"
         stop(tx, batch, "invalid_api_key" if who is None else code, at)
     else:
-        for line in tx.execute(waiting(batch).order_by(lines.c.line).limit(PART)).all():
-            if not begin(service, tx, who, line, at):
+        for line in tx.execute(waiting(batch)).all():
+            if line.line not in asked or not begin(service, tx, who, line, asked[line.line], at):
                 break
     going = videos.c.status.in_(jobs.OPEN) & videos.c.deleted_at.is_(None)
     left = select(lines.c.line).outerjoin(videos, videos.c.id == lines.c.video_id)
@@ -207,11 +243,14 @@ def begun(service: Service, tx: Connection, batch: str) -> bool:
     return tx.execute(left.limit(1)).first() is None
 
 
-def begin(service: Service, tx: Connection, who: Identity, line: Row[Any], at: int) -> bool:
+def begin(
+    service: Service, tx: Connection, who: Identity, line: Row[Any], asked: Asked, at: int
+) -> bool:
     """Queue the video of a line, or note why there can be none. False when it has to wait for a limit."""
 
     def build(_tx: Connection) -> Wish:
-        asked = wishes.read(Create, line.body)
+        if isinstance(asked, WishError):
+            raise asked
         image = asked.input_reference
         if image is not None and image.file_id is None:
             raise WishError("In a batch, pictures are named by file_id.", "input_reference")
@@ -221,6 +260,7 @@ def begin(service: Service, tx: Connection, who: Identity, line: Row[Any], at: i
     here = update(lines).where(lines.c.batch_id == line.batch_id, lines.c.line == line.line)
     try:
         with tx.begin_nested():
+            limits.count_request(tx, scopes=who.limited_by, at=at)
             video = order(service, tx, who, build, None, at, PRIORITY)
     except LimitReached as error:
         if error.measure in PASSING:
@@ -346,8 +386,9 @@ def unbegun() -> Any:
 
 
 def waiting(batch: str) -> Any:
-    """The query for the lines that are still to be begun."""
-    return select(lines).where(lines.c.batch_id == batch, unbegun())
+    """The query for the lines that are to be begun next."""
+    mine = select(lines).where(lines.c.batch_id == batch, unbegun())
+    return mine.order_by(lines.c.line).limit(PART)
 
 
 def shown_one(tx: Connection, org: str, batch: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from yozora.service.api import document, shown
 from yozora.service.api.document import Routes, says
 from yozora.service.api.errors import missing
 from yozora.service.api.forms import body
+from yozora.service.api.once import once
 from yozora.service.api.pages import Page
 from yozora.service.api.service import Service, named, of
 from yozora.service.artifacts import CONTENT
@@ -88,7 +89,9 @@ def found(tx: Connection, org: str, file: str) -> Row[Any] | None:
 # --- the routes ----------------------------------------------------------------------------------------
 
 
-@routes.add("POST", "/v1/files", **says(document.File, 408, 413, 415, body=document.UPLOAD))
+@routes.add(
+    "POST", "/v1/files", **says(document.File, 408, 410, 413, 415, 422, body=document.UPLOAD)
+)
 async def upload(request: Request) -> Response:
     """Send a file for later requests."""
     service = of(request)
@@ -98,14 +101,17 @@ async def upload(request: Request) -> Response:
         async with stored(service, asked.file.upload) as file:
             assert file is not None
 
-            def work(tx: Connection) -> Any:
-                at = ids.now()
+            def make(tx: Connection, at: int) -> str:
                 after = asked.expires_after
                 life = after.seconds * 1000 if after else service.settings.retention
                 keep(tx, who, file, asked.purpose, at, at + life)
-                return found(tx, who.org_id, file.id)
+                return file.id
 
-            row = await service.write(work)
+            row, again = await once(
+                service, request, who, asked, make, lambda tx, made: found(tx, who.org_id, made)
+            )
+            if again:  # the first sending has its own copy
+                await run_in_threadpool(service.uploads.delete, file.id)
     return shown.answer(described(row))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -23,6 +24,7 @@ from yozora.service.api.errors import ApiError
 from yozora.service.wishes import Form, Upload, WishError
 
 LARGEST = 64 * 2**20  # bytes of a body
+SMALL = 64 * 2**10  # bytes of a form without files, from whoever it may be
 FIELD = (
     16 * 2**20
 )  # bytes of JSON, and of one field of a form: a picture may be in it as a data URL
@@ -54,8 +56,10 @@ async def body(request: Request) -> AsyncIterator[dict[str, Any]]:
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
         yield parsed(b"".join([chunk async for chunk in limited(request, FIELD)]))
-    elif kind in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
-        form = await received(request, kind == b"multipart/form-data")
+    elif kind == b"application/x-www-form-urlencoded":
+        yield await small(request, FIELD)
+    elif kind == b"multipart/form-data":
+        form = await received(request)
         try:
             yield nested([(name, await taken(value)) for name, value in form.multi_items()])
         finally:
@@ -66,11 +70,25 @@ async def body(request: Request) -> AsyncIterator[dict[str, Any]]:
         )
 
 
+async def small(request: Request, most: int = SMALL) -> dict[str, Any]:
+    """The fields of a form that holds no files, whatever its header says. Raises ApiError and WishError."""
+    stream = limited(request, most)
+    try:
+        form = await FormParser(
+            request.headers, stream, max_fields=FIELDS, max_part_size=most
+        ).parse()
+    except MultiPartException as error:
+        raise ApiError(400, error.message, "invalid_form") from None
+    return nested([(name, str(value)) for name, value in form.multi_items()])
+
+
 async def limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """A body's bytes. Raises ApiError when there are too many of them, or they come too slowly."""
     too_large = ApiError(
         413,
-        f"The body is larger than {most // 2**20} MiB.",
+        f"The body is larger than {most // 2**20} MiB."
+        if most >= 2**20
+        else "The body is too large.",
         "too_large",
         headers={"connection": "close"},
     )
@@ -97,14 +115,13 @@ async def limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-async def received(request: Request, multipart: bool) -> FormData:
+async def received(request: Request) -> FormData:
     """A form, its files put aside on disk. Raises ApiError when it is none."""
-    limits = {"max_fields": FIELDS, "max_part_size": FIELD}
-    stream = limited(request, LARGEST if multipart else FIELD)
+    stream = limited(request, LARGEST)
     try:
-        if multipart:
-            return await WholeParser(request.headers, stream, max_files=1, **limits).parse()
-        return await FormParser(request.headers, stream, **limits).parse()
+        return await WholeParser(
+            request.headers, stream, max_files=1, max_fields=FIELDS, max_part_size=FIELD
+        ).parse()
     except MultiPartException as error:
         raise ApiError(400, error.message, "invalid_form") from None
 
@@ -127,7 +144,7 @@ async def taken(value: str | UploadFile) -> str | dict[str, Upload]:
 def parsed(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises ApiError when it is none."""
     try:
-        given = json.loads(data, parse_constant=unheard)
+        given = as_json(data)
     except (ValueError, RecursionError):
         raise ApiError(400, "The body is no JSON in UTF-8.", "invalid_json") from None
     if not isinstance(given, dict):
@@ -135,9 +152,16 @@ def parsed(data: bytes) -> dict[str, Any]:
     return given
 
 
-def unheard(name: str) -> float:
-    """NaN and Infinity are no JSON. Raises ValueError."""
-    raise ValueError(name)
+def as_json(data: bytes) -> Any:
+    """What JSON says. Raises ValueError, also for NaN and what is infinite, which no database keeps in JSON."""
+    return json.loads(data, parse_constant=finite, parse_float=finite)
+
+
+def finite(text: str) -> float:
+    """A number. Raises ValueError for what is infinite or none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def nested(items: list[tuple[str, Any]]) -> dict[str, Any]:

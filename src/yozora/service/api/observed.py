@@ -13,6 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from yozora.service import metrics, tracing
 from yozora.service.api.service import of
 
+METHODS = (
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+)  # any other is the client's word
 log = logging.getLogger("yozora.requests")
 
 
@@ -28,6 +37,7 @@ class Observed:
             await self.app(scope, receive, send)
             return
         began, status = time.perf_counter(), 500
+        method = scope["method"] if scope["method"] in METHODS else "other"
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -36,17 +46,15 @@ class Observed:
             await send(message)
 
         try:
-            with tracing.span(
-                "request", method=scope["method"], request=scope.get("request_id", "")
-            ):
+            with tracing.span("request", method=method, request=scope.get("request_id", "")):
                 await self.app(scope, receive, noted)
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "none")
-            scope["app"].state.metrics.answered(route, scope["method"], status, seconds)
+            scope["app"].state.metrics.answered(route, method, status, seconds)
             if log.isEnabledFor(logging.INFO):
                 log.info(
-                    "%s %s %d", scope["method"], route, status,
+                    "%s %s %d", method, route, status,
                     extra={"request": scope.get("request_id"), "ms": round(1000 * seconds, 2)},
                 )  # fmt: skip
 

@@ -6,25 +6,27 @@ import base64
 import binascii
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from yozora.errors import YozoraError
-from yozora.service import idempotency, ids, jobs, limits, prices, wishes
+from yozora.service import fetch, jobs, prices, wishes
 from yozora.service.api.errors import ApiError
 from yozora.service.api.files import Stored, keep, own
+from yozora.service.api.once import once
 from yozora.service.api.service import SHOWN, Service
-from yozora.service.idempotency import OtherRequest, Sending
 from yozora.service.keys import Identity
 from yozora.service.schema import videos
 from yozora.service.wishes import Finished, Upload, Wish, WishError
 
+URL = "input_reference.image_url"
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 Build = Callable[[Connection], Wish]
 
@@ -44,25 +46,17 @@ async def order(
         Blocked, Unjudged: its prompt is refused.
     """
     await run_in_threadpool(service.moderate, asked.prompt)
-    sending = sent(request, who, asked)
 
-    def work(tx: Connection) -> tuple[Any, bool]:
-        at = ids.now()
-        before = idempotency.first(tx, sending, at)
-        video = before or create(service, tx, who, build, file, at)
-        if not before:
-            idempotency.done(tx, sending, video)
+    def make(tx: Connection, at: int) -> str:
+        return create(service, tx, who, build, file, at)
+
+    def find(tx: Connection, video: str) -> Any:
         found = select(*SHOWN).where(videos.c.id == video, videos.c.deleted_at.is_(None))
-        return tx.execute(found).first(), before is not None
+        return tx.execute(found).first()
 
-    try:
-        row, again = await service.write(work)
-    except OtherRequest as error:
-        raise ApiError(422, str(error), "idempotency_key_reused") from None
+    row, again = await once(service, request, who, asked, make, find)
     if again and file is not None:  # the first sending has its own copy
         await run_in_threadpool(service.uploads.delete, file.id)
-    if row is None:
-        raise ApiError(410, "The video that this request made was deleted.", "video_deleted")
     return row
 
 
@@ -75,8 +69,7 @@ def create(
     at: int,
     priority: int = 0,
 ) -> str:
-    """Counts the request, makes the wish, sets its price aside and queues it; the video's id."""
-    limits.count_request(tx, scopes=who.limited_by, at=at)
+    """Makes the wish, sets its price aside and queues it; the video's id."""
     until = at + service.settings.retention
     if file is not None:
         keep(tx, who, file, "vision", at, until)
@@ -88,20 +81,6 @@ def create(
     except YozoraError as error:
         raise WishError(str(error), "seconds") from None
     return jobs.create(tx, identity=who, wish=wish, price=price, at=at, expires_at=until)
-
-
-def sent(request: Request, who: Identity, asked: wishes.Fields) -> Sending:
-    """What is known of this sending of a request. Raises ApiError for a name that is none."""
-    name = request.headers.get("idempotency-key")
-    if name is not None and not 0 < len(name) <= 255:
-        raise ApiError(
-            400, "An Idempotency-Key has 1 to 255 characters.", "invalid_idempotency_key"
-        )
-    count = request.headers.get("x-stainless-retry-count", "0")
-    said = {"path": request.url.path, "body": asked.model_dump(exclude_none=True)}
-    body = json.dumps(said, sort_keys=True)
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    return Sending(who.key_id, digest, name, again=count.isdecimal() and count.strip("0") != "")
 
 
 # --- what a video starts from --------------------------------------------------------------------------
@@ -135,26 +114,45 @@ def given(
     return None, file.id if file else own(tx, who, str(source.file_id), "video.file_id").id
 
 
-def pictured(url: str) -> Upload:
-    """The file in a data URL. Raises WishError for any other URL, and when it holds no picture."""
-    param = "input_reference.image_url"
-    if not url.startswith("data:"):
+async def pictured(url: str, rules: fetch.Rules) -> Upload:
+    """The file in a data URL, or at an address, as far as that may be asked. Raises WishError."""
+    if url.startswith("data:"):
+        return contained(url)
+    if not rules.on:
         raise WishError(
             "Pictures are not fetched from other places here: send the file itself, or a data: URL.",
-            param,
+            URL,
             "url_not_allowed",
         )
+    try:
+        answer = await to_thread.run_sync(fetch.get, url, rules, limiter=few_at_once())
+    except fetch.FetchError as error:
+        raise WishError(str(error), URL, error.code) from None
+    if not answer.body:
+        raise WishError("There is nothing at the address.", URL, fetch.FetchError.code)
+    digest = hashlib.sha256(answer.body).hexdigest()
+    return Upload(io.BytesIO(answer.body), "picture", len(answer.body), digest)
+
+
+@cache
+def few_at_once() -> CapacityLimiter:
+    """Strangers' addresses may be slow, so few threads of a process of the interface wait for them."""
+    return CapacityLimiter(4)
+
+
+def contained(url: str) -> Upload:
+    """The file in a data URL. Raises WishError when it holds no picture."""
     head, comma, text = url[5:].partition(",")
     kind, _, coding = head.partition(";")
     if kind not in PICTURES or coding != "base64" or not comma:
         raise WishError(
-            f"A data URL here is data:TYPE;base64,... with one of {', '.join(PICTURES)}.", param
+            f"A data URL here is data:TYPE;base64,... with one of {', '.join(PICTURES)}.", URL
         )
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise WishError("The data URL is no base64.", param) from None
+        raise WishError("The data URL is no base64.", URL) from None
     if not data:
-        raise WishError("The data URL is empty.", param)
+        raise WishError("The data URL is empty.", URL)
     digest = hashlib.sha256(data).hexdigest()
     return Upload(io.BytesIO(data), f"picture.{kind.partition('/')[2]}", len(data), digest)

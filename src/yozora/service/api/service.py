@@ -11,15 +11,17 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, bindparam, select
 from starlette.requests import Request
 
-from yozora.service import ids, keys
+from yozora.service import ids, keys, limits
 from yozora.service.api.errors import ApiError
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
+from yozora.service.fetch import Rules
 from yozora.service.keys import Identity
 from yozora.service.lookup import Lookup
 from yozora.service.moderation import Moderator
 from yozora.service.providers import Offer
 from yozora.service.schema import keys as table
+from yozora.service.schema import limits as limited
 from yozora.service.schema import videos
 from yozora.service.settings import Settings
 from yozora.service.wishes import Model
@@ -27,6 +29,7 @@ from yozora.service.wishes import Model
 T = TypeVar("T")
 ID = re.compile(rf"[a-z]+_[{ids.ALPHABET}]{{26}}")
 KEY = [column for column in table.c if column.name not in ("name", "created_by", "created_at")]
+CHANGING = ("POST", "DELETE")
 SHOWN = [
     videos.c.id, videos.c.model, videos.c.status, videos.c.progress, videos.c.created_at, videos.c.completed_at,
     videos.c.expires_at, videos.c.prompt, videos.c.size, videos.c.seconds, videos.c.remixed_from, videos.c.error_code,
@@ -45,6 +48,7 @@ class Service:
     models: Offer
     pepper: bytes
     moderate: Moderator
+    fetching: Rules
     limiter: CapacityLimiter | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,9 @@ class Service:
             table, videos, mine & videos.c.deleted_at.is_(None)
         )
         self._both = Lookup(self.database, both)
+        scopes: list[Any] = [bindparam(name) for name in ("key", "project", "org")]
+        counted = (limited.c.measure == "requests") & limited.c.scope.in_(scopes)
+        self._limits = Lookup(self.database, select(limited.c.scope).where(counted))
 
     # --- the database ------------------------------------------------------------------------------
 
@@ -92,10 +99,18 @@ class Service:
     # --- who asks ----------------------------------------------------------------------------------
 
     async def identify(self, request: Request, scope: str) -> Identity:
-        """Whose key a request has. Raises Unauthorised, and ApiError when the key does not allow the scope."""
+        """Whose key a request has; one that changes something is counted.
+
+        Raises:
+            Unauthorised: it has none that is taken.
+            LimitReached: there were too many requests.
+            ApiError: the key does not allow the scope.
+        """
         presented = bearer(request)
         rows = await self.ask(self._key, key=keys.named(presented))
-        return await self._admitted(rows, presented, scope)
+        who = await self._known(rows, presented)
+        await self._count(request, who)
+        return allowed(who, scope)
 
     async def identify_with(self, request: Request, video: str) -> tuple[Identity, Any]:
         """Whose key a request that reads a video has, and the video's row, whose columns begin with ``video_``.
@@ -104,15 +119,21 @@ class Service:
         """
         presented = bearer(request)
         rows = await self.ask(self._both, key=keys.named(presented), video=video)
-        return await self._admitted(rows, presented, "videos:read"), rows[0]
+        return allowed(await self._known(rows, presented), "videos:read"), rows[0]
 
-    async def _admitted(self, rows: list[Any], presented: str, scope: str) -> Identity:
+    async def _count(self, request: Request, who: Identity) -> None:
+        """Count a request that changes something, whatever becomes of it. Raises LimitReached."""
+        scopes = dict(zip(("key", "project", "org"), who.limited_by, strict=True))
+        if request.method in CHANGING and await self.ask(self._limits, **scopes):
+            await self.write(
+                lambda tx: limits.count_request(tx, scopes=who.limited_by, at=ids.now())
+            )
+
+    async def _known(self, rows: list[Any], presented: str) -> Identity:
         at = ids.now()
         who = keys.judged(rows[0] if rows else None, self.pepper, presented, at)
         if not who.used:
             await self.write(lambda tx: keys.touch(tx, who.key_id, at))
-        if not who.may(scope):
-            raise ApiError(403, f"This key does not allow {scope}.", "scope_missing")
         return who
 
     # --- models ------------------------------------------------------------------------------------
@@ -120,6 +141,13 @@ class Service:
     def offered(self, who: Identity) -> dict[str, Model]:
         """The models that a key may use."""
         return {name: self.models.describe(name) for name in self.models.names if who.may_use(name)}
+
+
+def allowed(who: Identity, scope: str) -> Identity:
+    """Who asks, when the key allows the scope. Raises ApiError."""
+    if not who.may(scope):
+        raise ApiError(403, f"This key does not allow {scope}.", "scope_missing")
+    return who
 
 
 def of(request: Request) -> Service:

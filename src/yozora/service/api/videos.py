@@ -47,7 +47,9 @@ async def create(request: Request) -> Response:
     async with body(request) as fields:
         asked = wishes.read(wishes.Create, fields)
         picture = asked.input_reference or wishes.Picture.model_construct()
-        upload = pictured(picture.image_url) if picture.image_url else picture.upload
+        upload = picture.upload
+        if picture.image_url:
+            upload = await pictured(picture.image_url, service.fetching)
         async with stored(service, upload) as file:
 
             def build(tx: Connection) -> wishes.Wish:
@@ -190,7 +192,7 @@ async def extend(request: Request) -> Response:
 
             def build(tx: Connection) -> wishes.Wish:
                 source, name = given(tx, who, asked.video, file)
-                return wishes.extend(asked, source, name, 0.0, service.offered(who))
+                return wishes.extend(asked, source, name, service.offered(who))
 
             row = await order(service, request, who, asked, build, file)
     return shown.video_answer(shown.video(row))

@@ -124,7 +124,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(length=40), nullable=False),
         sa.Column("token", sa.String(length=80), nullable=False),
         sa.Column("body", sa.String(length=64), nullable=False),
-        sa.Column("video_id", sa.String(length=40), nullable=False),
+        sa.Column("made", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key_id", "token", name=op.f("pk_requests")),
     )
