@@ -59,7 +59,9 @@ def told(found: Findings) -> dict[str, Any]:
         "why": found.why,
         "signer": dict(found.signer),
         "trusted": found.trusted,
+        "whole": found.whole,
         "generated": found.generated,
+        "composite": found.composite,
         "facts": {name: value for name, value in found.facts.items() if name != "seal"},
         "training": dict(found.training),
         "mark": read,
@@ -78,8 +80,9 @@ def known(payload: int) -> str | None:
 
 def in_words(found: Findings, report: dict[str, Any]) -> list[tuple[str, str]]:
     """What was found, for people."""
+    unchanged = "not a byte" if found.whole else "nothing that the signature covers"
     states = {
-        "valid": "valid: not a byte was changed since it was signed",
+        "valid": f"valid: {unchanged} was changed since it was signed",
         "tampered": f"BROKEN: {found.why}",
         "absent": "none" + (f": {found.why}" if found.why else ""),
     }
@@ -91,7 +94,8 @@ def in_words(found: Findings, report: dict[str, Any]) -> list[tuple[str, str]]:
     if found.generated:
         facts = {"model": "?", "seed": None, **found.facts}
         seed = f", seed {facts['seed']}" if facts["seed"] is not None else ""
-        lines.append(("made by", f"a generative model: {facts['model']}{seed}"))
+        part = ", from frames that it was given" if found.composite else ""
+        lines.append(("made by", f"a generative model: {facts['model']}{seed}{part}"))
     if found.training:
         lines += [("training", ", ".join(f"{k} {v}" for k, v in found.training.items()))]
     lines.append(("mark", mark_in_words(report["mark"])))

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import c2pa
 import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
@@ -53,13 +55,34 @@ def verify(*arguments: object) -> Result:
 
 def test_a_sealed_file_says_what_made_it_and_plays_as_before(video: Path) -> None:
     found = examine(video)
-    assert (found.signature, found.why, found.generated) == ("valid", "", True)
+    assert (found.signature, found.why, found.whole) == ("valid", "", True)
+    assert (found.generated, found.composite, found.facts["frames_given"]) == (True, False, False)
     assert found.facts["model"] == "nano"
     assert found.facts["seed"] == 7
     assert set(found.training.values()) == {"notAllowed"}
     assert found.mark is not None
     assert f"{found.mark.payload:08x}" == found.facts["mark"] == "5eed0a57"
     assert (read(video).frames == read(video.with_name("plain.mp4")).frames).all()
+
+
+def test_a_file_with_frames_that_were_given_does_not_say_that_a_model_made_it_all(
+    video: Path, folder: Path, sealer: Sealer
+) -> None:
+    sealer.seal(folder / "plain.mp4", folder / "part.mp4", replace(FACTS, given=True))
+    found = examine(folder / "part.mp4")
+    assert (found.signature, found.why, found.composite) == ("valid", "", True)
+    assert found.facts["frames_given"] is True
+    for path, agrees in ((folder / "part.mp4", False), (video, True)):
+        said = json.dumps(c2pa_report(path))
+        assert ("/trainedAlgorithmicMedia" in said) == agrees
+        assert ('"c2pa.edited"' in said) != agrees
+    assert "from frames that it was given" in verify(folder / "part.mp4").stdout
+
+
+def c2pa_report(path: Path) -> Any:
+    """What another reader of manifests sees."""
+    with c2pa.Reader(str(path)) as reader:
+        return json.loads(reader.json())
 
 
 def test_the_prompt_itself_is_not_in_the_file(video: Path) -> None:
@@ -88,7 +111,7 @@ def test_bytes_behind_the_end_are_noticed(video: Path) -> None:
 
 def test_a_file_may_be_sealed_in_its_place(folder: Path, sealer: Sealer) -> None:
     path = write(Clip(moving(), 8), folder / "same.mp4")
-    sealer.seal(path, path, replace(FACTS, training="allowed", weights="", seed=None))
+    sealer.seal(path, path, replace(FACTS, training="allowed", seed=None))
     found = examine(path)
     assert found.signature == "valid"
     assert set(found.training.values()) == {"allowed"}
@@ -117,6 +140,9 @@ def test_manifests_of_others_are_read_too(tmp_path: Path) -> None:
     )
     found = signature_of(io.BytesIO(data), ".jpg", b"")
     assert (found.signature, found.generated, dict(found.facts)) == ("valid", True, {})
+    assert not found.whole
+    (tmp_path / "theirs.jpg").write_bytes(data)
+    assert "nothing that the signature covers was changed" in verify(tmp_path / "theirs.jpg").stdout
     data = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
     assert signature_of(io.BytesIO(data), ".jpg", b"").signature == "tampered"
     assert signature_of(io.BytesIO(jpeg()), ".jpg", b"").signature == "absent"

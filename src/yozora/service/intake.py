@@ -15,14 +15,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from yozora.errors import YozoraError
 
-OUTPUT = 2**16  # bytes of the process's answer that are read
+OUTPUT = 2**20  # bytes of the process's answer that are read
 FILES = {"still": "still.png", "clip": "clip.mp4"}
 
 
@@ -100,16 +100,18 @@ COSTLY = (
 
 def decoded(upload: Path, scratch: Path, limits: Limits) -> Mapping[str, Any]:
     """What the limited process says. Raises IntakeError when it did not live to say anything."""
-    command = [
-        sys.executable,
-        "-m",
-        __name__,
-        str(upload),
-        str(scratch),
-        json.dumps(asdict(limits)),
-    ]
+    return answered(__name__, [str(upload), str(scratch)], scratch, limits)
+
+
+def answered(
+    module: str, arguments: Sequence[str], scratch: Path, limits: Limits
+) -> Mapping[str, Any]:
+    """What a module, run as a process that is to `confine` itself, prints as JSON: python -m MODULE ARGUMENTS LIMITS.
+
+    Raises IntakeError when it did not live to say anything.
+    """
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", module, *arguments, json.dumps(asdict(limits))],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -56,6 +56,12 @@ class Job:
     batch: str | None  # jobs with the same one can be denoised together; None: alone
 
     @property
+    def follows(self) -> bool:
+        """Whether it keeps the frames of a file that was sent, and so is as long as that has it."""
+        source, kept = self.params.get("video") or {}, ("extend", "fill")
+        return "file" in source and any(self.params.get(name) is not None for name in kept)
+
+    @property
     def artifact(self) -> str:
         """What the files of this attempt are called."""
         return named(self.id, self.attempt)
@@ -278,9 +284,17 @@ def beat_all(
 
 
 def finish(
-    tx: Connection, job: Job, *, file: str, bytes: int, sha256: str, taken: float, at: int
+    tx: Connection,
+    job: Job,
+    *,
+    file: str,
+    bytes: int,
+    sha256: str,
+    taken: float,
+    at: int,
+    seconds: str | None = None,
 ) -> bool:
-    """Complete a job whose ``file`` is on disk, and charge for it.
+    """Complete a job whose ``file`` is on disk, and charge for it. ``seconds``: its length, where only that shows it.
 
     Returns:
         False when it is not this worker's any more, or was cancelled: nothing is charged, and the file is nobody's.
@@ -295,6 +309,7 @@ def finish(
             bytes=bytes,
             sha256=sha256,
             seconds_taken=taken,
+            seconds=videos.c.seconds if seconds is None else seconds,
             completed_at=at,
             worker=None,
             lease_until=None,

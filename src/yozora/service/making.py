@@ -14,8 +14,9 @@ from yozora.errors import YozoraError
 from yozora.sampling.pipeline import Pipeline
 from yozora.sampling.solvers import Step
 from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO
+from yozora.service.intake import IntakeError
 from yozora.service.jobs import Job
-from yozora.video import Clip, contact_sheet, read, write
+from yozora.video import Clip, contact_sheet, probe, read, write
 from yozora.video.clip import Frames
 
 SAMPLING = ("steps", "guidance", "negative_prompt", "shift", "solver")
@@ -64,8 +65,18 @@ def given(params: Mapping[str, Any], find: Find) -> dict[str, Any]:
     if params.get("extend") is not None:
         return {"video": video, "extend": params["extend"]}
     if params.get("fill") is not None:
-        return {"video": video, "fill": tuple(params["fill"])}
+        return {"video": video, "fill": within(video, *params["fill"])}
     return {"image": read(video, max_frames=1).frames}
+
+
+def within(video: Path, start: float, end: float) -> tuple[float, float]:
+    """A span of a video's seconds. Raises IntakeError when it is none, or all of it."""
+    whole = probe(video).seconds
+    if not 0 <= start < end <= whole + 1e-3 or end - start >= whole - 1e-3:
+        raise IntakeError(
+            f"The span {start:g}, {end:g} is no part of the video, which lasts {whole:.3g} seconds, or is all of it."
+        )
+    return start, end
 
 
 def added(job: Job) -> float:

@@ -43,7 +43,9 @@ except ImportError as error:
     ) from error
 
 GENERATION = "yozora.generation"
-MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+MADE_BY_MODEL = SOURCES + "trainedAlgorithmicMedia"
+MADE_IN_PART = SOURCES + "compositeWithTrainedAlgorithmicMedia"
 USES = ("allowed", "notAllowed", "constrained")  # CAWG Training and Data Mining Assertion 1.1
 ENTRIES = ("ai_generative_training", "ai_training", "ai_inference", "data_mining")
 SIGNING = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
@@ -61,21 +63,22 @@ State = Literal["valid", "tampered", "absent"]
 class Facts:
     """What is said of a generated video. The prompt goes in as its SHA-256 alone.
 
-    weights: SHA-256 of the model's weights, in hex; empty where they are another service's. training: one of USES, for
-    what others may do with the video. at: ms.
+    weights: SHA-256 of the model's weights, in hex. given: whether some of the frames were given to it. training: one
+    of USES, for what others may do with the video. at: ms.
     """
 
     model: str
     prompt: str
     at: int
-    weights: str = ""
+    weights: str
     seed: int | None = None
+    given: bool = False
     training: str = "notAllowed"
 
     @property
     def payload(self) -> int:
-        """What the mark in the frames says: the weights, or else the model's name."""
-        return marks.identity(self.weights or hashlib.sha256(self.model.encode()).hexdigest())
+        """What the mark in the frames says: the weights."""
+        return marks.identity(self.weights)
 
 
 class Sealer:
@@ -116,19 +119,19 @@ def manifest(facts: Facts, public: bytes) -> str:
     """The manifest of a generated video, whose last box's key is `public`."""
     if facts.training not in USES:
         raise YozoraError(f"training is one of {', '.join(USES)}, not '{facts.training}'.")
-    made = {
-        "action": "c2pa.created",
-        "digitalSourceType": MADE_BY_MODEL,
-        "softwareAgent": {
-            "name": facts.model,
-            **({"version": facts.weights} if facts.weights else {}),
-        },
-    }
+    agent = {"name": facts.model, "version": facts.weights}
+    source = MADE_IN_PART if facts.given else MADE_BY_MODEL
+    actions = [{"action": "c2pa.created", "digitalSourceType": source, "softwareAgent": agent}]
+    if facts.given:  # an edit cannot stand first, and what is edited is not in the file as it came
+        actions.append(
+            {"action": "c2pa.edited", "digitalSourceType": MADE_IN_PART, "softwareAgent": agent}
+        )
     generation = {
         "model": facts.model,
         "weights_sha256": facts.weights,
         "prompt_sha256": hashlib.sha256(facts.prompt.encode()).hexdigest(),
         "seed": facts.seed,
+        "frames_given": facts.given,
         "created_ms": facts.at,
         "mark": f"{facts.payload:08x}",
         "seal": base64.b64encode(public).decode(),
@@ -138,7 +141,7 @@ def manifest(facts: Facts, public: bytes) -> str:
         {
             "claim_generator_info": [{"name": "yozora", "version": __version__}],
             "assertions": [
-                {"label": "c2pa.actions.v2", "data": {"actions": [made]}},
+                {"label": "c2pa.actions.v2", "data": {"actions": actions}},
                 {"label": "cawg.training-mining", "data": mining},
                 {"label": GENERATION, "data": generation},
             ],
@@ -153,17 +156,20 @@ def manifest(facts: Facts, public: bytes) -> str:
 class Findings:
     """What is known of a file.
 
-    signature: valid when no byte was changed since it was signed, tampered when one was, absent when there is none.
+    signature: valid when nothing that is signed was changed, tampered when something was, absent when there is none.
     why: what is wrong. signer: whom the certificate names. trusted: whether it comes from an authority that was given.
-    generated: whether it is said to be made by a model. facts: what its maker says of it, and may be wrong. mark: what
-    is in the frames; None when there is nothing or they cannot be read.
+    whole: whether every byte of the file is signed; C2PA alone leaves some out. generated: whether it is said to be
+    made by a model. composite: whether with frames that the model was given. facts: what its maker says of it, and may
+    be wrong. mark: what is in the frames; None when there is nothing or they cannot be read.
     """
 
     signature: State
     why: str = ""
     signer: Mapping[str, str] = field(default_factory=dict)
     trusted: bool = False
+    whole: bool = False
     generated: bool = False
+    composite: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, str] = field(default_factory=dict)
     mark: marks.Mark | None = None
@@ -200,8 +206,9 @@ def signature_of(file: BinaryIO, suffix: str, authorities: bytes) -> Findings:
     found = of_report(report)
     wrong = "" if state in ("Valid", "Trusted") else failures(report)
     wrong = wrong or broken_seal(file, found.facts)
-    trusted = state == "Trusted" and not wrong
-    return replace(found, signature="tampered" if wrong else "valid", why=wrong, trusted=trusted)
+    if wrong:
+        return replace(found, signature="tampered", why=wrong)
+    return replace(found, trusted=state == "Trusted", whole="seal" in found.facts)
 
 
 def reading_context(authorities: bytes) -> c2pa.Context:
@@ -226,11 +233,12 @@ def of_report(report: Mapping[str, Any]) -> Findings:
     signer = active.get("signature_info", {})
     facts = said.get(GENERATION)
     entries = mapping(mapping(said.get("cawg.training-mining")).get("entries"))
+    actions = json.dumps([said.get("c2pa.actions"), said.get("c2pa.actions.v2")])
     return Findings(
         "valid",
         signer={name: str(signer[name]) for name in ("common_name", "issuer") if name in signer},
-        generated=MADE_BY_MODEL
-        in json.dumps([said.get("c2pa.actions"), said.get("c2pa.actions.v2")]),
+        generated=MADE_BY_MODEL in actions or MADE_IN_PART in actions,
+        composite=MADE_IN_PART in actions,
         facts=mapping(facts),
         training={
             str(name).rpartition(".")[2]: str(mapping(one).get("use"))

@@ -34,6 +34,7 @@ from yozora.service.provenance import Facts, Sealer
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 from yozora.service.sources import admitted
+from yozora.service.wishes import decimal
 from yozora.video import Clip
 
 POLL = 0.1  # seconds between two looks at an empty queue
@@ -233,7 +234,8 @@ class Shift:
 
         artifacts, sealer = self.worker.artifacts, self.worker.sealer
         weights = self.worker.models.weights(job.model)
-        facts = Facts(job.model, job.prompt, ids.now(), weights, job.params.get("seed"))
+        given = any(job.params.get(name) is not None for name in jobs.GIVEN)
+        facts = Facts(job.model, job.prompt, ids.now(), weights, job.params.get("seed"), given)
         with artifacts.adding(job.artifact) as folder:
             save(sealer.mark(clip, facts), folder)
             sealer.seal(folder / VIDEO, folder / VIDEO, facts)
@@ -242,8 +244,9 @@ class Shift:
         taken = (time.monotonic() - self.began) / len(self.batch)
         with self.worker.database.write() as tx:
             done = jobs.finish(
-                tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now()
-            )
+                tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now(),
+                seconds=str(decimal(clip.seconds)) if job.follows else None,
+            )  # fmt: skip
         reach("after-finish")
         self.mine.pop(job.id, None)
         gone = range(1, job.attempt if done else job.attempt + 1)

@@ -1,45 +1,36 @@
-"""What is known of a stranger's file, found out in a process of its own that may use so much time and memory.
+"""What is known of a stranger's file, found out in a process of its own, as limited as the one that decodes uploads.
 
-python -m yozora.service.pages.examination FILE AUTHORITY is that process; it prints a line of JSON.
+python -m yozora.service.pages.examination FILE AUTHORITY LIMITS is that process; it prints a line of JSON.
 """
 
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from yozora.errors import YozoraError
+from yozora.service.intake import LIMITS, IntakeError, Limits, answered, confine
 
-SECONDS = 30  # of processor time
-PATIENCE = 180.0  # seconds by the clock, also when others work
-MEMORY = 4 * 2**30  # bytes of address space
-OUTPUT = 2**20  # bytes of the answer that are read
+COSTS = replace(LIMITS, seconds=30, patience=180.0, memory=4 * 2**30)
 
 
-def examined(file: Path, authority: Path) -> dict[str, Any]:
+def examined(file: Path, authority: Path, scratch: Path) -> Mapping[str, Any]:
     """`provenance.examine` as a mapping. Raises YozoraError when the process did not live to say anything."""
-    command = [sys.executable, "-m", __name__, str(file), str(authority)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout[:OUTPUT])
-    except (subprocess.SubprocessError, ValueError) as error:
+        return answered(__name__, [str(file), str(authority)], scratch, COSTS)
+    except IntakeError as error:
         raise YozoraError(
             "This file could not be examined: it takes too much time or memory, or it is damaged."
         ) from error
-    return found
 
 
-def main(file: Path, authority: Path) -> None:
+def main(file: Path, authority: Path, limits: Limits) -> None:
     """Examine a file, within the limits."""
-    for what, most in ((resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_AS, MEMORY)):
-        resource.setrlimit(what, (most, most))
+    confine(limits)
     from yozora.service.provenance import examine
 
     known = authority.read_bytes() if authority.exists() else b""
@@ -47,4 +38,4 @@ def main(file: Path, authority: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Limits(**json.loads(sys.argv[3])))

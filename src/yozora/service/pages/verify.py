@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,14 +17,14 @@ from yozora.service.pages.examination import examined
 from yozora.service.pages.web import Form, Pages, Visit
 from yozora.service.wishes import Upload
 
-SIGNING = "signing"  # folder of the service's data with what it signs by
+LATEST = 4_102_444_800_000  # ms: what a manifest says to be later than 2099 is no time
 pages = Pages()
 
 
 @pages.get("/verify")
 async def ask(visit: Visit) -> Response:
     """The form."""
-    return visit.show("verify.html", found=None, name="")
+    return visit.show("verify.html", found=None, name="", latest=LATEST)
 
 
 @pages.post("/verify", back=ask)
@@ -33,19 +34,19 @@ async def verify(visit: Visit, given: Form) -> Response:
     upload = sent.get("upload") if isinstance(sent, dict) else None
     if not isinstance(upload, Upload) or not upload.bytes:
         raise YozoraError("Choose a file first.")
-    authority = visit.service.settings.data / SIGNING / "authority.pem"
+    authority = visit.service.settings.credentials / "authority.pem"
 
-    def work() -> dict[str, Any]:
+    def work() -> Mapping[str, Any]:
         with TemporaryDirectory() as folder:
             suffix = Path(upload.name).suffix
             file = Path(folder) / f"file{suffix if suffix[1:].isalnum() else ''}"
             with open(file, "wb") as out:
                 shutil.copyfileobj(upload.file, out)
-            return examined(file, authority)
+            return examined(file, authority.absolute(), Path(folder))
 
     return visit.show(
-        "verify.html", found=await to_thread.run_sync(work, limiter=one_at_once()), name=upload.name
-    )
+        "verify.html", found=await to_thread.run_sync(work, limiter=one_at_once()), name=upload.name, latest=LATEST
+    )  # fmt: skip
 
 
 @cache
