@@ -18,7 +18,7 @@ from yozora.cli_caption import caption_footage
 from yozora.cli_review import review
 from yozora.cli_rights import revoke, rights
 from yozora.cli_serve import backup, restore, serve, worker
-from yozora.cli_service import keys, orgs, prices, usage
+from yozora.cli_service import keys, orgs, prices, usage, users
 from yozora.cli_verify import verify
 from yozora.cli_videos import videos
 from yozora.errors import YozoraError
@@ -1025,6 +1025,7 @@ main.add_command(keys)
 main.add_command(orgs)
 main.add_command(prices)
 main.add_command(usage)
+main.add_command(users)
 main.add_command(serve)
 main.add_command(worker)
 main.add_command(verify)

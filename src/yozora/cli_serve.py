@@ -107,6 +107,17 @@ def settings(data: Path | None, db: str | None, **given: Any) -> Settings:
     help="A host that webhooks may reach though it is not public; repeatable.",
 )
 @option(
+    "--fetch",
+    is_flag=True,
+    help="Fetch pictures from public addresses that clients give; otherwise they send the files.",
+)
+@option(
+    "--proxy",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Where a proxy asks from (an address or a network) whose X-Forwarded-For and -Proto are believed; repeatable.",
+)
+@option(
     "--providers",
     type=FILE,
     help="A TOML file of other services that speak the same API, whose models are offered too.",

@@ -31,7 +31,8 @@ DAY = 24 * 3600 * 1000
 # What service.limits and service.keys know, said here again so that help need not import them; the tests compare.
 MEASURES = ("spend", "videos", "concurrent", "requests")
 PERIODS = ("minute", "day", "month", "lifetime", "now")
-SCOPES = ("videos:read", "videos:write", "models:read", "usage:read", "admin")
+SCOPES = ("videos:read", "videos:write", "models:read", "webhooks:write", "admin")
+USUAL = SCOPES[:3]
 
 
 MONEY = parsed(parse_money, "an amount such as 0.05, with six digits after the point at most")
@@ -115,7 +116,7 @@ def keys() -> None:
 @click.option(
     "--scopes",
     metavar="a,b,..",
-    default=",".join(SCOPES[:-1]),
+    default=",".join(USUAL),
     show_default=True,
     callback=parsed(parse_names, "a list of names"),
     help=f"What it may do: {', '.join(SCOPES)}.",
@@ -367,6 +368,52 @@ def deposit(database: Database, org: str, amount: int, as_json: bool) -> None:
         balance = ledger.balance(tx, org_id)
     report = {"id": org_id, "balance": balance}
     print_json(report) if as_json else say(f"{org} has {money(balance)}")
+
+
+# --- users -------------------------------------------------------------------------------------------
+
+
+@click.group()
+def users() -> None:
+    """People who sign in on the pages."""
+
+
+@users.command("list")
+@as_json
+@with_database
+def list_users(database: Database, as_json: bool) -> None:
+    """Show all users, and in which organisations they are as what."""
+    from yozora.service import accounts
+
+    with database.read() as tx:
+        rows = [
+            {**row._mapping, "roles": [f"{o.name}: {o.role}" for o in accounts.orgs_of(tx, row.id)]}
+            for row in accounts.all_users(tx)
+        ]
+    if as_json:
+        print_json({"users": rows})
+    else:
+        print_table(map(readable, rows), ("id", "name", "roles", "operator", "last_seen_at"))
+
+
+@users.command("password")
+@click.argument("name")
+@as_json
+@with_database
+def new_password(database: Database, name: str, as_json: bool) -> None:
+    """Give a user another password and print it, this once; they are signed out everywhere."""
+    from yozora.service import accounts, ids
+
+    password = accounts.first_password()
+    kept = accounts.hashed(password)
+    with database.write() as tx:
+        user = accounts.find_user(tx, name)
+        accounts.change_password(tx, user_id=user.id, password_hash=kept, by=BY, at=ids.now())
+    if as_json:
+        print_json({"id": user.id, "name": user.name, "password": password})
+    else:
+        say(f"{user.id} ({user.name}); hand the password over, it is shown this once")
+        click.echo(password)
 
 
 # --- prices ------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_one_signs_in_and_out(database: Database, ann: Ann) -> None:
     assert session(database, cookie, AT + SESSION) is None
     assert session(database, cookie + "x") is None
     with database.write() as tx:
-        accounts.sign_out(tx, cookie)
+        accounts.sign_out(tx, cookie, AT)
     assert session(database, cookie) is None
 
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
@@ -20,14 +21,14 @@ from yozora.errors import YozoraError
 from yozora.service import audit, ids
 from yozora.service.database import Database
 from yozora.service.limits import count
-from yozora.service.schema import ROLES, members, orgs, projects, sessions, users
+from yozora.service.schema import ROLES, keys, members, orgs, projects, sessions, users
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 VIEW = frozenset({"videos:read", "models:read", "usage:read"})
 MEMBER = VIEW | {"videos:write", "keys:own"}  # make keys, and rotate and revoke one's own
-ADMIN = MEMBER | {"keys:all", "projects:write", "members:write", "limits:write", "audit:read"}
+ADMIN = MEMBER | {"keys:all", "members:write", "limits:write", "webhooks:write", "audit:read"}
 OWNER = ADMIN | {"owners:write"}
 MAY = {"viewer": VIEW, "member": MEMBER, "admin": ADMIN, "owner": OWNER}
 
@@ -37,6 +38,8 @@ SESSION = 14 * DAY  # milliseconds that a browser stays signed in
 ATTEMPTS = {"name": 10, "address": 50}  # of signing in, in a quarter of an hour
 QUARTER = 15 * 60 * 1000
 SHORTEST = 12  # characters of a password
+PLAYGROUND = "playground"  # the name of keys that browsers make for themselves ...
+PLAYED = DAY // 2  # ... and milliseconds for which such a key is valid; others are for a day at least
 
 
 class TooManyAttempts(YozoraError):  # noqa: N818
@@ -163,6 +166,11 @@ def hashed(password: str) -> str:
     return hasher().hash(as_bytes(password))
 
 
+def first_password() -> str:
+    """A password to hand over, of 100 random bits."""
+    return ids.letters(20)
+
+
 def as_bytes(password: str) -> bytes:
     """A password as argon2 takes it, whatever a client sent."""
     return password.encode("utf-8", "surrogatepass")
@@ -191,6 +199,8 @@ def change_password(tx: Connection, *, user_id: str, password_hash: str, by: str
     """Give a user another password, and sign them out everywhere."""
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     sign_out_everywhere(tx, user_id)
+    for org in orgs_of(tx, user_id):
+        forget_playground(tx, org_id=org.id, user_id=user_id, at=at)
     audit.note(tx, org_id=None, actor=by, action="user.password", target=user_id, at=at)
 
 
@@ -199,7 +209,8 @@ def set_role(
 ) -> None:
     """Make a user a member of an organisation, change their role, or take them out of it with None.
 
-    Who may do so is asked by the caller: ``members:write``, and ``owners:write`` where the role is or was owner.
+    Who may do so is asked by the caller: ``members:write``, and ``owners:write`` where the role is or was owner. The
+    keys that their browsers have made for themselves are revoked; those that programs may use stay.
 
     Raises:
         YozoraError: there is no such role or user, or the organisation would be left without an owner.
@@ -215,6 +226,7 @@ def set_role(
     if before == "owner" and role != "owner" and tx.scalar(owners) == 1:
         raise YozoraError("An organisation has at least one owner: make somebody else one first.")
     tx.execute(delete(members).where(*mine))
+    forget_playground(tx, org_id=org_id, user_id=user_id, at=at)
     if role is None:
         tx.execute(
             delete(sessions).where(sessions.c.user_id == user_id, sessions.c.org_id == org_id)
@@ -233,6 +245,20 @@ def members_of(tx: Connection, org_id: str) -> Sequence[Row[*tuple[Any, ...]]]:
     columns = (members.c.user_id, users.c.name, members.c.role, members.c.created_at)
     found = select(*columns, users.c.last_seen_at).join(users, users.c.id == members.c.user_id)
     return tx.execute(found.where(members.c.org_id == org_id).order_by(users.c.name)).all()
+
+
+def find_user(tx: Connection, name: str) -> Row[Any]:
+    """The user of that name or id. Raises YozoraError when there is none."""
+    found = tx.execute(select(users).where(or_(users.c.name == name, users.c.id == name))).first()
+    if found is None:
+        raise YozoraError(f"There is no user '{name}': `yozora users list` shows them.")
+    return found
+
+
+def all_users(tx: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Every user, for whoever runs the service: id, name, operator, created_at, last_seen_at."""
+    columns = (users.c.id, users.c.name, users.c.operator, users.c.created_at)
+    return tx.execute(select(*columns, users.c.last_seen_at).order_by(users.c.name)).all()
 
 
 def orgs_of(tx: Connection, user_id: str) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -281,7 +307,7 @@ def sign_in(
     if not name.isprintable():
         name = ""  # nobody's
     with database.write() as tx:
-        tried = {"name": name, "address": address}
+        tried = {"name": name, "address": network(address)}
         waits = [
             count(
                 tx, f"sign-in:{what}:{digest(who)[:48]}", most=ATTEMPTS[what], window=QUARTER, at=at
@@ -307,6 +333,17 @@ def sign_in(
         tx.execute(delete(sessions).where(sessions.c.expires_at <= at))
         cookie = begin(tx, user.id, own[0].id, at)
         return cookie, require_session(tx, cookie, at)
+
+
+def network(address: str) -> str:
+    """What attempts from an address are counted by: of IPv6 the /64, all of which one subscriber has."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address) or found.ipv4_mapped is not None:
+        return str(getattr(found, "ipv4_mapped", found))
+    return str(ip_network((found, 64), strict=False))
 
 
 def begin(tx: Connection, user_id: str, org_id: str, at: int) -> str:
@@ -358,6 +395,7 @@ def enter(tx: Connection, cookie: str, org_id: str, at: int) -> Session:
     now = require_session(tx, cookie, at)
     if org_id not in {org.id for org in orgs_of(tx, now.user_id)}:
         raise YozoraError(f"There is no organisation {org_id} here.")
+    forget_playground(tx, org_id=now.org_id, user_id=now.user_id, at=at)
     tx.execute(update(sessions).where(sessions.c.digest == digest(cookie)).values(org_id=org_id))
     return require_session(tx, cookie, at)
 
@@ -367,8 +405,10 @@ def genuine(session: Session, csrf: str) -> bool:
     return secrets.compare_digest(session.csrf.encode(), csrf.encode())
 
 
-def sign_out(tx: Connection, cookie: str) -> None:
-    """End a session."""
+def sign_out(tx: Connection, cookie: str, at: int) -> None:
+    """End a session; the keys that the user's browsers have made for themselves end with it."""
+    if (over := session(tx, cookie, at)) is not None:
+        forget_playground(tx, org_id=over.org_id, user_id=over.user_id, at=at)
     tx.execute(delete(sessions).where(sessions.c.digest == digest(cookie)))
 
 
@@ -380,6 +420,25 @@ def sign_out_everywhere(tx: Connection, user_id: str) -> int:
 def digest(text: str) -> str:
     """SHA-256 in hex: enough for what is random by itself."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- keys that browsers make for themselves ----------------------------------------------------------
+
+
+def of_browser(key: Row[Any]) -> bool:
+    """Whether a key is one that the playground has made for a browser."""
+    life = None if key.expires_at is None else key.expires_at - key.created_at
+    return key.name == PLAYGROUND and life is not None and life <= PLAYED
+
+
+def forget_playground(tx: Connection, *, org_id: str, user_id: str, at: int) -> None:
+    """Revoke what a user's browsers may still have in an organisation."""
+    live = (keys.c.revoked_at.is_(None), keys.c.expires_at > at)
+    mine = (keys.c.org_id == org_id, keys.c.created_by == user_id, keys.c.name == PLAYGROUND)
+    for key in tx.execute(select(keys).where(*live, *mine)).all():
+        if of_browser(key):
+            tx.execute(update(keys).where(keys.c.id == key.id).values(revoked_at=at))
+            audit.note(tx, org_id=org_id, actor=user_id, action="key.revoke", target=key.id, at=at)
 
 
 # --- the first start ---------------------------------------------------------------------------------
@@ -402,7 +461,7 @@ def bootstrap(tx: Connection, *, by: str = "first start", at: int) -> str | None
     org_id = tx.execute(first.with_for_update()).scalar_one()  # of several processes one goes on
     if tx.scalar(select(users.c.id).limit(1)) is not None:
         return None
-    password = ids.letters(20)  # 100 bits
+    password = first_password()
     user_id = create_user(
         tx, name="admin", password_hash=hashed(password), operator=True, by=by, at=at
     )

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Row, case, or_, select, update
 
 from yozora.errors import YozoraError
 from yozora.service import accounts, audit, ids
-from yozora.service.schema import keys, projects
+from yozora.service.schema import keys, members, projects, users
 
-SCOPES = ("videos:read", "videos:write", "models:read", "usage:read", "admin")
-USUAL = SCOPES[:-1]
+SCOPES = ("videos:read", "videos:write", "models:read", "webhooks:write", "admin")
+USUAL = ("videos:read", "videos:write", "models:read")
 FORM = re.compile(rf"yz_([{ids.ALPHABET}]{{26}})_[{ids.ALPHABET}]{{52}}")
 GRACE = 24 * 3600 * 1000  # milliseconds for which a rotated key is taken as it was
 MINUTE = 60_000
@@ -249,6 +249,22 @@ def revoke(tx: Connection, *, org_id: str, key_id: str, by: str, at: int) -> boo
         return False
     audit.note(tx, org_id=org_id, actor=by, action="key.revoke", target=key_id, at=at)
     return True
+
+
+def left_behind(tx: Connection, org_id: str, at: int) -> dict[str, list[Row[Any]]]:
+    """The live keys of users who are not in the organisation any more, by the users' ids."""
+    inside = select(members.c.user_id).where(members.c.org_id == org_id)
+    theirs = shown().where(
+        keys.c.org_id == org_id,
+        keys.c.created_by.in_(select(users.c.id)),
+        keys.c.created_by.not_in(inside),
+        keys.c.revoked_at.is_(None),
+        or_(keys.c.expires_at.is_(None), keys.c.expires_at > at),
+    )
+    found: dict[str, list[Row[Any]]] = {}
+    for row in tx.execute(theirs.order_by(keys.c.created_at)):
+        found.setdefault(row.created_by, []).append(row)
+    return found
 
 
 def get(tx: Connection, org_id: str, key_id: str) -> Row[Any]:

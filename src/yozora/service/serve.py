@@ -96,6 +96,7 @@ def answer(settings: Settings, listener: socket.socket) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=["127.0.0.1", *settings.proxy],
             timeout_graceful_shutdown=CLOSING,
             ws="none",
         )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from yozora.errors import YozoraError
 from yozora.service import accounts, ids
-from yozora.service.accounts import TooManyAttempts
+from yozora.service.accounts import Session, TooManyAttempts
 from yozora.service.api import forms
 from yozora.service.api.service import of
 from yozora.service.pages.web import (
@@ -24,6 +23,7 @@ from yozora.service.pages.web import (
     keep_cookie,
     rendered,
     signed_in,
+    slowly,
     text,
 )
 
@@ -48,19 +48,10 @@ async def take(request: Request) -> Response:
     """Checks a name and a password; tries are counted by both the name and the address."""
     if not from_our_pages(request):
         raise Refused("Sign in on the page itself.", 403)
-    async with forms.body(request) as given:
-        name, password, after = (
-            text(given, "name"),
-            given.get("password"),
-            inside(text(given, "next")),
-        )
-    service = of(request)
-    address = request.client.host if request.client else ""
+    given = await forms.small(request)
+    name, password, after = text(given, "name"), given.get("password"), inside(text(given, "next"))
     try:
-        found = await run_in_threadpool(
-            accounts.sign_in, service.database, name=name,
-            password=password if isinstance(password, str) else "", address=address, at=ids.now(),
-        )  # fmt: skip
+        found = await compared(request, name, password if isinstance(password, str) else "")
     except TooManyAttempts as error:
         answer = form(after, name, str(error), 429)
         answer.headers["retry-after"] = str(-(-error.wait // 1000))
@@ -74,6 +65,16 @@ async def take(request: Request) -> Response:
     return going
 
 
+async def compared(request: Request, name: str, password: str) -> tuple[str, Session] | None:
+    """As `accounts.sign_in`."""
+    address = request.client.host if request.client else ""
+    return await slowly(
+        lambda: accounts.sign_in(
+            of(request).database, name=name, password=password, address=address, at=ids.now()
+        )
+    )
+
+
 def form(after: str, name: str = "", wrong: str = "", status: int = 200) -> Response:
     """The page with the form."""
     return HTMLResponse(rendered("sign_in.html", after=after, name=name, wrong=wrong), status)
@@ -81,9 +82,9 @@ def form(after: str, name: str = "", wrong: str = "", status: int = 200) -> Resp
 
 @pages.post("/sign-out")
 async def leave(visit: Visit, _form: Form) -> Response:
-    """Ends the session."""
+    """Ends the session, and what the browser may still do by a key."""
     value = visit.request.cookies.get(cookie(visit.request), "")
-    await visit.service.write(lambda tx: accounts.sign_out(tx, value))
+    await visit.service.write(lambda tx: accounts.sign_out(tx, value, ids.now()))
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(
         cookie(visit.request), path="/", secure=visit.request.url.scheme == "https"
@@ -111,20 +112,11 @@ async def password(visit: Visit, given: Form) -> Response:
     """Changes one's password, which signs one out everywhere else."""
     service, who = visit.service, visit.session
     old, new = str(given.get("old", "")), str(given.get("new", ""))
-    address = visit.request.client.host if visit.request.client else ""
-    known = await run_in_threadpool(
-        accounts.sign_in,
-        service.database,
-        name=who.user,
-        password=old,
-        address=address,
-        at=ids.now(),
-    )
-    if known is None:
+    if await compared(visit.request, who.user, old) is None:
         raise YozoraError("This is not your present password.")
     if new != given.get("again"):
         raise YozoraError("The new password was not written the same way twice.")
-    kept = await run_in_threadpool(accounts.hashed, new)
+    kept = await slowly(lambda: accounts.hashed(new))
 
     def work(tx: Connection) -> str:
         at = ids.now()

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from yozora.service import usage
+from yozora.service.accounts import PLAYGROUND
 from yozora.service.schema import postings, videos
 
 HOUR = 3_600_000
@@ -83,10 +84,15 @@ def collect(tx: Connection, org: str, *, name: str, at: int) -> Figures:
         waiting=now.get("queued", 0),
         working=now.get("in_progress", 0),
         errors=failures(tx, org, first),
-        keys=summed((f"{line.key} …{line.key_id[-4:]}", line) for line in lines),
+        keys=summed((called(line), line) for line in lines),
         models=summed((line.model, line) for line in lines),
         days=sorted(summed((line.day, line) for line in lines), reverse=True),
     )
+
+
+def called(line: usage.Line) -> str:
+    """What a key is called; those of playgrounds, of which each browser has others, are one."""
+    return line.key if line.key == PLAYGROUND else f"{line.key} …{line.key_id[-4:]}"
 
 
 def label(start: int, span: int) -> str:

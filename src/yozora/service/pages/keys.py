@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 from yozora.errors import YozoraError
 from yozora.service import accounts, ids, limits
 from yozora.service import keys as service
+from yozora.service.accounts import PLAYED, PLAYGROUND, of_browser
 from yozora.service.pages.web import Form, Pages, Refused, Visit, go, several, text
 
 HOUR = 3_600_000
+READING = ("videos:read", "models:read")  # scopes of a key that a browser makes for a viewer
 DAYS = {"": "Never", "7": "In 7 days", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 GRACES = {"0": "At once", "1": "In an hour", "24": "In a day", "168": "In a week"}
-PLAYGROUND = "playground"  # the name of keys that browsers make for themselves
-SESSION = 12 * HOUR  # ms that such a key is valid
 pages = Pages()
 
 
@@ -30,10 +30,12 @@ async def listing(visit: Visit) -> Response:
         return service.listing(tx, visit.org), accounts.projects_of(tx, visit.org), people
 
     rows, projects, people = await visit.service.read(work)
-    live, over = parted(rows, ids.now())
+    at = ids.now()
+    live, over = parted([row for row in rows if not of_browser(row)], at)
+    browsers, _ = parted([row for row in rows if of_browser(row)], at)
     return visit.show(
-        "keys.html", keys=live, over=over, projects=projects, people=people, models=visit.service.models.names,
-        scopes=scopes_for(visit), usual=service.USUAL, days=DAYS,
+        "keys.html", keys=live, over=over, browsers=len(browsers), projects=projects, people=people,
+        models=visit.service.models.names, scopes=scopes_for(visit), usual=service.USUAL, days=DAYS,
     )  # fmt: skip
 
 
@@ -44,8 +46,9 @@ def parted(rows: Sequence[Row[Any]], at: int) -> tuple[list[Row[Any]], list[Row[
 
 
 def scopes_for(visit: Visit) -> tuple[str, ...]:
-    """What a key that one makes may do: no more than oneself."""
-    return service.SCOPES if visit.may("keys:all") else service.USUAL
+    """What a key that one makes may do: no more than oneself. ``admin`` opens what is of the whole service."""
+    beyond = {"webhooks:write": "webhooks:write", "admin": "operator"}
+    return tuple(one for one in service.SCOPES if visit.may(beyond.get(one, "keys:own")))
 
 
 @pages.post("/keys", "keys:own", back=listing)
@@ -114,8 +117,11 @@ async def rotate(visit: Visit, given: Form) -> Response:
         raise YozoraError("The old secret is taken for one of the spans in the list.")
 
     def work(tx: Connection) -> tuple[Row[Any], str]:
+        row = managed(tx, visit)
+        if beyond := set(row.scopes) - set(scopes_for(visit)):
+            raise Refused(f"Your role does not allow keys with the scope {min(beyond)}.", 403)
         return service.rotate(
-            tx, visit.service.pepper, org_id=visit.org, key_id=managed(tx, visit).id, grace=int(hours) * HOUR,
+            tx, visit.service.pepper, org_id=visit.org, key_id=row.id, grace=int(hours) * HOUR,
             by=visit.session.user_id, at=ids.now(),
         )  # fmt: skip
 
@@ -135,18 +141,32 @@ async def revoke(visit: Visit, _given: Form) -> Response:
     return go("/keys", "revoked")
 
 
-@pages.post("/playground/key", "keys:own")
+@pages.post("/playground/key")
 async def for_browser(visit: Visit, _given: Form) -> Response:
     """A key for the playground in one browser, valid for some hours; the page keeps it, and nobody else."""
     at = ids.now()
+    scopes = (*READING, "videos:write") if visit.may("videos:write") else READING
 
     def work(tx: Connection) -> str:
         project = accounts.projects_of(tx, visit.org)[0].id
         _, key = service.create(
             tx, visit.service.pepper, org_id=visit.org, project_id=project, name=PLAYGROUND,
-            scopes=("videos:read", "videos:write", "models:read"), expires_at=at + SESSION,
+            scopes=scopes, expires_at=at + PLAYED,
             created_by=visit.session.user_id, at=at,
         )  # fmt: skip
         return key
 
-    return JSONResponse({"key": await visit.service.write(work), "expires_at": at + SESSION})
+    return JSONResponse({"key": await visit.service.write(work), "expires_at": at + PLAYED})
+
+
+@pages.post("/playground/key/forget")
+async def forget(visit: Visit, _given: Form) -> Response:
+    """Revokes the keys that one's browsers have here."""
+
+    def work(tx: Connection) -> None:
+        accounts.forget_playground(
+            tx, org_id=visit.org, user_id=visit.session.user_id, at=ids.now()
+        )
+
+    await visit.service.write(work)
+    return JSONResponse({})
