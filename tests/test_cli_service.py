@@ -12,7 +12,7 @@ from tests.service.tenants import Tenant, reserved
 from tests.test_cli_rights import report, run
 
 from yozora import cli_service
-from yozora.service import ids, keys, ledger, limits, prices
+from yozora.service import accounts, ids, keys, ledger, limits, prices
 from yozora.service.database import Database
 
 
@@ -169,3 +169,22 @@ def test_what_is_wrong_is_one_line(database: Database, call: str, status: int, s
 def test_money_is_written_as_it_is_read(micro: int, text: str) -> None:
     assert cli_service.money(micro) == text
     assert cli_service.parse_money(text) == micro
+
+
+def test_a_forgotten_password_is_replaced_and_shown_once(database: Database) -> None:
+    database.upgrade()
+    with database.write() as tx:
+        accounts.bootstrap(tx, at=ids.now())
+    listed = report("users", "list")["users"]
+    assert [(one["name"], one["operator"], one["roles"]) for one in listed] == [
+        ("admin", True, ["default: owner"])
+    ]
+    made = report("users", "password", "admin")
+    given = {"name": "admin", "address": "::1", "at": ids.now()}
+    assert accounts.sign_in(database, password=made["password"], **given) is not None
+    again = run("users", "password", "admin")
+    assert again.exit_code == 0
+    assert accounts.sign_in(database, password=made["password"], **given) is None
+    assert accounts.sign_in(database, password=again.stdout.strip(), **given) is not None
+    assert "admin" in run("users", "list").stdout
+    assert run("users", "password", "nobody").exit_code == 1

@@ -248,3 +248,22 @@ def test_the_first_start_makes_one_admin_whose_password_is_told_once(database: D
     assert "$argon2id$" in everything
     for secret in (password, cookie):
         assert secret not in everything
+
+
+def test_one_subscribers_ipv6_addresses_are_one() -> None:
+    assert accounts.network("2001:db8:1:2::1") == accounts.network("2001:db8:1:2:ffff::9%eth0")
+    assert accounts.network("2001:db8:1:2::1") != accounts.network("2001:db8:1:3::1")
+    assert accounts.network("203.0.113.7") == accounts.network("::ffff:203.0.113.7")
+    assert accounts.network("203.0.113.7") != accounts.network("203.0.113.8")
+    assert accounts.network("testclient") == "testclient"
+
+
+def test_guesses_from_a_whole_network_are_counted_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(accounts.ATTEMPTS, "address", 3)
+    for n in range(3):
+        assert sign_in(database, name=f"nobody {n}", address=f"2001:db8::{n:x}") is None
+    with pytest.raises(TooManyAttempts):
+        sign_in(database, name="nobody 4", address="2001:db8::ffff")
+    assert sign_in(database, name="nobody 4", address="2001:db8:0:1::1") is None

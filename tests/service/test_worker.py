@@ -212,9 +212,29 @@ def test_what_a_video_starts_from_is_kept(bench: Bench) -> None:
     }  # fmt: skip
     for name, given in (("image", still), ("edit", clip), ("extend", clip), ("fill", clip)):
         assert np.abs(made[name][0] - given.frames[0]).mean() < 4, name
+    rows = {name: bench.queue.row(video) for name, video in asked.items()}
+    assert {name: row.seconds for name, row in rows.items()} == {
+        "image": "1", "edit": "1", "extend": "2.125", "fill": "1.125",
+    }  # fmt: skip
+    for row in rows.values():
+        assert examine(bench.worker.artifacts.path(row.file)).composite
+    words = bench.ask()
+    bench.worker.step()
+    assert not examine(bench.worker.artifacts.path(bench.queue.row(words).file)).composite
     again = bench.ask(task="extend", video={"video": asked["extend"]}, extend="both", added=0.5)
     bench.worker.step()
     assert len(bench.clip(again)) == 4 + 17 + 4
+
+
+@pytest.mark.parametrize("span", [[1.0, 1.5], [0.0, 1.125], [5.0, 6.0]])
+def test_a_span_that_an_upload_does_not_have_fails_and_says_why(
+    bench: Bench, span: list[float]
+) -> None:
+    video = bench.ask(task="edit", video={"file": bench.upload(film(9))}, fill=span)
+    bench.worker.step()
+    assert bench.status(video) == ("failed", "invalid_file")
+    assert "lasts 1.12 seconds" in bench.queue.row(video).error_message
+    assert bench.queue.hold(video) == "released"
 
 
 def test_a_source_that_is_gone_fails_the_video_and_returns_its_price(bench: Bench) -> None:

@@ -39,7 +39,7 @@ ATTEMPTS = {"name": 10, "address": 50}  # of signing in, in a quarter of an hour
 QUARTER = 15 * 60 * 1000
 SHORTEST = 12  # characters of a password
 PLAYGROUND = "playground"  # the name of keys that browsers make for themselves ...
-PLAYED = DAY // 2  # ... and milliseconds for which such a key is valid; others are for a day at least
+PLAYED = DAY // 2  # ... and milliseconds for which they are valid; others are for a day at least
 
 
 class TooManyAttempts(YozoraError):  # noqa: N818

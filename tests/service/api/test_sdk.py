@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from tests.service.api.conftest import PNG, Site
 
 from yozora.service import ids, limits, prices
-from yozora.service.schema import videos
+from yozora.service.schema import holds, videos
 
 # By its types the SDK takes the id of a video or a picture; it then asks for a file, so that such ids go by extra_body.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -169,6 +169,31 @@ def test_errors_have_the_contracts_form(site: Site) -> None:
     for method, path in (("GET", "/v1/nothing"), ("PUT", "/v1/videos")):
         answer = site.http().request(method, path)
         assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["x-request-id"]), answer.headers
+
+
+def test_of_a_span_only_what_is_made_is_charged_and_a_file_may_be_of_any_length(site: Site) -> None:
+    with site.database.write() as tx:
+        prices.set_price(tx, per_second=1_000_000, by="test", at=ids.now())
+    http = site.http()
+    whole = http.post("/v1/videos", json={"prompt": "x", "seconds": "2"}).json()["id"]
+    site.work()
+    file = http.post("/v1/files", data={"purpose": "vision"}, files={"file": PNG}).json()["id"]
+    cases = [
+        ({"id": whole}, [0.5, 1.25], 750_000),
+        ({"file_id": file}, [9, 10.5], 1_500_000),  # the worker sees whether the file has it
+        ({"id": whole}, [1.5, 2.5], None),
+        ({"id": whole}, [0, 2], None),
+        ({"file_id": file}, [2, 1], None),
+    ]
+    for video, span, price in cases:
+        answer = http.post("/v1/videos/edits", json={"prompt": "y", "video": video, "fill": span})
+        assert (answer.status_code == 200) == (price is not None), answer.text
+        if price is None:
+            assert answer.json()["error"]["param"] == "fill"
+            continue
+        with site.database.read() as tx:
+            mine = holds.c.video_id == answer.json()["id"]
+            assert tx.scalar(select(holds.c.amount).where(mine)) == price
 
 
 def test_every_request_that_would_change_something_counts(site: Site) -> None:
