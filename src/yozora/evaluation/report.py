@@ -131,7 +131,7 @@ def _run(
 ) -> list[Suite]:
     """The suites in order; a folder cannot be asked to continue a clip."""
     reconstruct = _reconstruct(model)
-    canvas, some = Canvas.of(model), min(max(prompts // 10, 6), prompts)
+    canvas, some = Canvas.of(model), min(max(prompts // 5, 6), prompts)
     found = []
     for name in names:
         if name == "align":
