@@ -196,6 +196,121 @@ def test_remixing_with_hostile_words_shows_them_as_they_are(visit, served: Serve
     assert page.said == []
 
 
+def test_the_form_asks_for_what_it_shows_and_asks_once(visit, served: Served) -> None:  # type: ignore[no-untyped-def]
+    page = visit
+    page.said.clear()
+    page.goto(f"{served.address}/playground")
+    page.click("#history li:last-child button")  # the video of the first test
+    page.wait_for_selector("#film:visible")
+    words = page.inner_text("#cost")
+    page.click("[data-do=extend]")
+    page.fill("[name=seconds]", "1")
+    page.select_option("[name=extend]", "both")
+    assert page.inner_text("#cost") == "costs 0.10"
+    page.click("#tasks :text('Edit')")
+    page.select_option("[name=anew]", "span")
+    page.fill("[name=from]", "0.5")
+    page.fill("[name=to]", "1")
+    assert page.inner_text("#cost") == "costs 0.025"
+    assert "[0.5, 1]" in page.text_content("#python").replace("0.5,1", "0.5, 1")
+    page.click("#tasks :text('Words')")
+    page.fill("[name=seconds]", "")
+    assert page.inner_text("#cost") == words == "costs 0.10"
+    assert '"video"' not in page.text_content("#curl")
+    page.fill("[name=seconds]", "999")
+    page.click("#tasks :text('Remix')")  # what cannot be seen does not keep it from being sent
+    assert page.evaluate("document.querySelector('#wish').checkValidity()")
+    page.click("#tasks :text('Words')")
+    page.fill("[name=seconds]", "1")
+
+    asked = []
+    page.on("request", lambda one: asked.append(one.url) if one.method == "POST" else None)
+    page.evaluate("""() => {
+      const press = () => document.querySelector("#wish").requestSubmit();
+      press(); press(); press();
+    }""")
+    page.wait_for_function("() => document.querySelectorAll('#history li').length === 3")
+    page.wait_for_selector("#film:visible")
+    assert len([url for url in asked if url.endswith("/v1/videos")]) == 1
+
+    page.click("[data-do=delete]")
+    page.click("#sure :text('Keep it')")
+    assert page.locator("#history li").count() == 3
+    page.click("[data-do=delete]")
+    page.click("#really")
+    page.wait_for_function("() => document.querySelectorAll('#history li').length === 2")
+    assert page.said == []
+
+
+def test_going_from_video_to_video_leaves_no_connection_behind(visit, served: Served) -> None:  # type: ignore[no-untyped-def]
+    page = visit
+    page.goto(f"{served.address}/playground")
+    page.wait_for_selector("#history li")
+    queued = page.evaluate("""async () => {
+      const [key] = Object.values(sessionStorage);
+      const headers = {authorization: `Bearer ${key}`, "content-type": "application/json"};
+      const body = JSON.stringify({prompt: "x", seconds: "60", steps: 100});
+      const made = [];
+      for (let n = 0; n < 8; n++) {
+        made.push((await (await fetch("/v1/videos", {method: "POST", headers, body})).json()).id);
+      }
+      return made;
+    }""")
+    try:
+        page.reload()
+        for video in queued:
+            page.click(f"#history [data-id={video}] button")
+            page.wait_for_selector("#bar:visible")
+        answer = "fetch('/healthz', {signal: AbortSignal.timeout(20000)}).then((one) => one.status)"
+        assert page.evaluate(answer) == 200
+    finally:
+        for video in queued:
+            page.evaluate("""async (video) => {
+              const headers = {authorization: `Bearer ${Object.values(sessionStorage)[0]}`};
+              await fetch(`/v1/videos/${video}/cancel`, {method: "POST", headers});
+            }""", video)  # fmt: skip
+
+
+def test_a_tabs_key_is_of_one_user_and_ends_with_the_session(visit, served: Served) -> None:  # type: ignore[no-untyped-def]
+    page = visit
+    page.goto(f"{served.address}/playground")
+    page.wait_for_selector("#history li")
+    ((name, key),) = page.evaluate("Object.entries(sessionStorage)")
+    assert re.fullmatch(r"yozora-key:user_\w+:org_\w+", name)
+    assert status(served, key) == 200
+    page.evaluate("sessionStorage.setItem('yozora-key:user_x:org_y', 'yz_a_b')")
+    page.reload()
+    page.wait_for_selector("#history li")
+    assert page.evaluate("Object.keys(sessionStorage)") == [name]
+    page.click("#forget-key")
+    page.wait_for_selector("#door:visible")
+    page.wait_for_function("() => sessionStorage.length === 0")
+    until(lambda: status(served, key) == 401)
+    page.fill("#paste [name=key]", "yz_mis_typed")
+    page.click("text=Use it")
+    page.wait_for_selector("#door-wrong:visible")
+    page.click("#make-key")
+    page.wait_for_selector("#send:enabled")
+    (key,) = page.evaluate("Object.values(sessionStorage)")
+    assert status(served, key) == 200
+    page.click("text=Sign out")
+    page.wait_for_url("**/sign-in*")
+    assert status(served, key) == 401
+    page.fill("[name=name]", "admin")
+    page.fill("[name=password]", served.password)
+    page.click("button")
+    page.wait_for_url("**/playground")
+
+
+def until(true) -> None:  # type: ignore[no-untyped-def]
+    """Waits for something to become true."""
+    for _ in range(100):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError
+
+
 @pytest.fixture(scope="module")
 def checker(request: pytest.FixtureRequest) -> str:
     """The accessibility checker."""

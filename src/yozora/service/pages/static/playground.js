@@ -8,7 +8,7 @@
   const show = (selector, visible = true) => { one(selector).hidden = !visible; };
   const say = (text) => { one("#said").textContent = text; };
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-  const KEY = "yozora-key";
+  const KEY = `yozora-key:${play.dataset.user}:${play.dataset.org}`;  // a tab may see several users and organisations
   const PAGE = 24;
 
   // --- the API ---------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@
     const answer = await fetch(path, { ...options, headers });
     if (answer.ok) return answer;
     const body = await answer.json().catch(() => null);
-    if (answer.status === 401) forget();
+    if (answer.status === 401) drop("This key is not taken: make another one, or look whether it is whole.");
     throw new Failure(answer.status, body?.error?.message ?? `The service answered with ${answer.status}.`);
   };
   const askJson = async (path, options) => (await ask(path, options)).json();
@@ -42,21 +42,37 @@
     sessionStorage.setItem(KEY, value);
     begin();
   };
-  const forget = () => {
+  const drop = (why = "") => {
     sessionStorage.removeItem(KEY);
-    begin();
+    begin(why);
   };
-  const begin = () => {
+  const forget = async () => {
+    leave();
+    drop();
+    await enter("/playground/key/forget");
+  };
+  const begin = (why = "") => {
     show("#door", !key());
     show("#forget-key", Boolean(key()));
-    one("#send").disabled = !key();
+    one("#door-wrong").textContent = why;
+    show("#door-wrong", Boolean(why));
+    ready();
     if (key()) list();
   };
+  let busy = false;  // while a request is sent, another one would make and cost the same again
+  const ready = () => { one("#send").disabled = busy || !key(); };
+  for (const name of Object.keys(sessionStorage)) if (name.startsWith("yozora-key") && name !== KEY) sessionStorage.removeItem(name);
+
+  // A form of our own pages; where the session is over, one signs in first.
+  const enter = async (path) => {
+    const answer = await fetch(path, { method: "POST", body: new URLSearchParams({ csrf: play.dataset.csrf }) });
+    if (answer.redirected) location.assign("/sign-in?next=%2Fplayground");
+    return answer.ok && !answer.redirected ? answer.json() : null;
+  };
   one("#make-key")?.addEventListener("click", async () => {
-    const body = new URLSearchParams({ csrf: play.dataset.csrf });
-    const answer = await fetch("/playground/key", { method: "POST", body });
-    if (answer.ok) keep((await answer.json()).key);
-    else say("No key could be made: load the page again.");
+    const made = await enter("/playground/key");
+    if (made) keep(made.key);
+    else begin("No key could be made: load the page again.");
   });
   one("#paste").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -69,7 +85,8 @@
 
   const field = (name) => form.elements[name];
   const task = () => field("task").value;
-  let source = null;  // the video of the history that is extended, edited or remixed
+  let source = null;  // the video of the history that is extended, edited or remixed, when the task is one of these
+  const from = () => (task() === "create" || task() === "still" ? null : source);
 
   const HINTS = {
     still: "The first frame of the video: PNG, JPEG or WebP.",
@@ -78,15 +95,20 @@
     remix: "Choose a finished video from the history: the same again with other words.",
   };
 
-  const model = () => models[source ? source.model : field("model").value];
+  const model = () => models[from()?.model ?? field("model").value];
+  const can = (chosen, what) => Boolean(chosen?.tasks.includes(what === "still" ? "create" : what));
   const arrange = () => {
     const now = task();
     const chosen = model();
-    const from = now !== "create" && now !== "still" ? source : null;
+    for (const option of field("task")) option.disabled = !can(chosen, option.value);
+    if (now !== "create" && !can(chosen, now)) {
+      field("task").value = "create";
+      return arrange();
+    }
     show("#source", now !== "create");
-    show("#chosen", Boolean(from));
-    show("#upload", now !== "create" && now !== "remix" && !from);
-    show("#hint", !from && now !== "create");
+    show("#chosen", Boolean(from()));
+    show("#upload", now !== "create" && now !== "remix" && !from());
+    show("#hint", !from() && now !== "create");
     one("#hint").textContent = HINTS[now] ?? "";
     one("#upload-name").textContent = now === "still" ? "Still" : "Clip";
     field("file").accept = now === "still" ? "image/png,image/jpeg,image/webp" : "video/*";
@@ -94,8 +116,9 @@
     show("#directions", now === "extend");
     show("#spans", now === "edit");
     for (const label of document.querySelectorAll("[data-span]")) label.hidden = field("anew").value !== "span";
-    show("#basics", now !== "remix" && !(now === "edit" && from));
-    show("#models", !from);
+    show("#basics", now !== "remix" && !(now === "edit" && from()));
+    show("#models", !from());
+    show("#seconds", !span());
     show("#sizes", now === "create" || now === "still");
     show("#more", now !== "remix");
     one("#seconds-name").textContent = now === "extend" ? "Seconds to add" : "Seconds";
@@ -105,18 +128,27 @@
     if ([...field("size").options].map((option) => option.value).join() !== sizes.join()) {
       field("size").replaceChildren(...sizes.map((size) => new Option(size.replace("x", " × "), size)));
     }
+    // What cannot be seen cannot be mended: it must not keep the form from being sent.
+    for (const input of form.querySelectorAll("#source input, .row input, .row select")) input.disabled = Boolean(input.closest("[hidden]"));
     price();
     code();
   };
 
+  const span = () => task() === "edit" && field("anew").value === "span";
+  // The seconds that are made anew. A remix makes what its video was made of: all of it, unless that kept some.
+  const made = () => {
+    if (span()) return Number(field("to").value) - Number(field("from").value);
+    if (from() && task() !== "extend") return Number(from().seconds);
+    const sides = task() === "extend" && field("extend").value === "both" ? 2 : 1;
+    return Number(field("seconds").value || model()?.usual) * sides;
+  };
   const price = () => {
     const chosen = model();
-    const size = source?.size ?? field("size").value;
+    const size = from()?.size ?? (task() === "create" || task() === "still" ? field("size").value : chosen?.sizes[0]);
     const cost = chosen?.costs[size];
-    const seconds = Number(task() === "remix" || task() === "edit" ? source?.seconds ?? chosen?.usual : field("seconds").value || chosen?.usual);
-    const sides = task() === "extend" && field("extend").value === "both" ? 2 : 1;
-    const micro = cost ? cost[0] + Math.ceil(cost[1] * seconds * sides) : 0;
-    one("#cost").textContent = micro > 0 ? `costs ${(micro / 1e6).toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1")}` : "";
+    const micro = cost && made() > 0 ? cost[0] + Math.ceil(cost[1] * made()) : 0;
+    const text = `${(micro / 1e6).toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
+    one("#cost").textContent = micro > 0 ? `costs ${task() === "remix" ? "at most " : ""}${text}` : "";
   };
 
   // What is asked for: where, with which fields, and with which file under which name.
@@ -130,19 +162,19 @@
     if (value("negative_prompt")) more.negative_prompt = value("negative_prompt");
     const file = field("file").files[0] ?? null;
     const seconds = value("seconds") || model()?.usual;
-    if (now === "remix") return { call: "remix", path: `/v1/videos/${source?.id ?? "video_…"}/remix`, id: source?.id, fields, more: {}, file: null };
+    if (now === "remix") return { call: "remix", path: `/v1/videos/${from()?.id ?? "video_…"}/remix`, id: from()?.id, fields, more: {}, file: null };
     if (now === "create" || now === "still") {
       Object.assign(fields, { model: value("model"), seconds, size: value("size") });
       return { call: "create", path: "/v1/videos", fields, more, file: now === "still" ? file : null, as: "input_reference", needs: now === "still" };
     }
-    if (source) fields.video = { id: source.id };
+    if (from()) fields.video = { id: from().id };
     else more.model = value("model");
     if (now === "extend") {
       fields.seconds = seconds;
       if (value("extend") !== "forward") more.extend = value("extend");
-    } else if (!source) more.seconds = seconds;
-    if (now === "edit" && value("anew") === "span") more.fill = [Number(value("from")), Number(value("to"))];
-    return { call: now, path: now === "extend" ? "/v1/videos/extensions" : "/v1/videos/edits", fields, more, file: source ? null : file, as: "video", needs: !source };
+    } else if (!from() && !span()) more.seconds = seconds;
+    if (span()) more.fill = [Number(value("from")), Number(value("to"))];
+    return { call: now, path: now === "extend" ? "/v1/videos/extensions" : "/v1/videos/edits", fields, more, file: from() ? null : file, as: "video", needs: !from() };
   };
 
   const body = (asked) => {
@@ -194,6 +226,7 @@
   };
 
   form.addEventListener("input", arrange);
+  form.addEventListener("invalid", (event) => { event.target.closest("details")?.setAttribute("open", ""); }, true);
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
@@ -203,22 +236,31 @@
 
   let present = null;  // the video on the screen
   let turn = 0;  // which one is followed: an older one, once replaced, says nothing any more
+  let following = new AbortController();  // its connection: browsers have six, and a stream is open for long
+  const leave = () => {
+    following.abort();
+    following = new AbortController();
+    return ++turn;
+  };
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (one("#send").disabled) return;
     const asked = wish();
     const wrong = asked.needs && !asked.file ? "Choose a file first."
-      : asked.call === "remix" && !source ? "Choose a video from the history first." : "";
+      : asked.call === "remix" && !from() ? "Choose a video from the history first." : "";
     complain(wrong);
     if (wrong) return;
-    one("#send").disabled = true;
+    busy = true;
+    ready();
     try {
       const video = await askJson(asked.path, { method: "POST", ...body(asked) });
       follow(video);
     } catch (error) {
       complain(error.message);
     } finally {
-      one("#send").disabled = !key();
+      busy = false;
+      ready();
     }
   });
   const complain = (text) => {
@@ -240,7 +282,7 @@
   };
 
   const follow = async (video) => {
-    const mine = ++turn;
+    const mine = leave();
     present = video;
     clear();
     mark();
@@ -266,7 +308,10 @@
     show("#cancel", false);
     show("#actions");
     const whole = video.status === "completed";
-    for (const button of one("#actions").children) button.hidden = !whole && button.dataset.do !== "delete";
+    for (const button of one("#actions").children) {
+      const what = button.dataset.do;
+      button.hidden = what !== "delete" && !(whole && (!what || can(models[video.model], what)));
+    }
     if (!whole) {
       show("#preview", false);
       show("#idle");
@@ -296,17 +341,19 @@
     for (let failures = 0; mine === turn && failures < 3;) {
       try {
         const headers = last ? { "last-event-id": last } : {};
-        const answer = await ask(`/v1/videos/${id}/events`, { headers: { accept: "text/event-stream", ...headers } });
+        const accept = { accept: "text/event-stream", ...headers };
+        const answer = await ask(`/v1/videos/${id}/events`, { headers: accept, signal: following.signal });
         if (answer.status === 204) return;
         for await (const event of events(answer.body)) {
           failures = 0;
           if (event.id) last = event.id;
-          if (mine !== turn) return answer.body.cancel?.().catch(() => {});
+          if (mine !== turn) return;
           if (seen(event)) return;
         }
         await sleep(500);
         failures += 0.5;  // it ended before the video did: begin where it stopped
       } catch (error) {
+        if (mine !== turn) return;
         if (error instanceof Failure && error.status < 500) break;
         failures += 1;
         await sleep(1000 * failures);
@@ -328,12 +375,13 @@
   const poll = async (id, mine) => {
     while (mine === turn) {
       try {
-        const answer = await ask(`/v1/videos/${id}`);
+        const answer = await ask(`/v1/videos/${id}`, { signal: following.signal });
         const video = await answer.json();
         if (!SAID[video.status]) return;
         if (mine === turn) progress(Object.assign(present, video));
         await sleep(Number(answer.headers.get("openai-poll-after-ms")) || 1000);
       } catch (error) {
+        if (mine !== turn) return;
         if (error instanceof Failure && error.status < 500 && error.status !== 429) return say(error.message);
         await sleep(2000);
       }
@@ -390,14 +438,17 @@
     one("#chosen-picture").src = await content(video.id, "thumbnail");
     show("#chosen-picture");
   };
-  one("#actions").addEventListener("click", async (event) => {
+  one("#actions").addEventListener("click", (event) => {
     const what = event.target.dataset?.do;
-    if (!what || !present) return;
-    if (what !== "delete") return use(present, what);
+    if (what && what !== "delete" && present) use(present, what);  // deleting is asked about
+  });
+  one("#really").addEventListener("click", async () => {
+    one("#sure").hidePopover();
+    if (!present) return;
     try {
       await ask(`/v1/videos/${present.id}`, { method: "DELETE" });
       if (source?.id === present.id) { source = null; arrange(); }
-      turn += 1;
+      leave();
       present = null;
       clear();
       show("#idle");
