@@ -174,6 +174,9 @@ def either(*names: str) -> Any:
     return {"oneOf": [{"required": [name], "properties": {name: text}} for name in names]}
 
 
+Kinds = Literal["video.completed", "video.failed"]  # webhooks.KINDS
+
+
 class Fields(BaseModel):
     """A request's fields; one that is not known is an error, as it would else be left out in silence."""
 
@@ -281,6 +284,16 @@ class NewBatch(Fields):
     endpoint: Literal["/v1/videos"]
     completion_window: Literal["24h"]
     metadata: Annotated[dict[Short, Note], Field(max_length=16)] | None = None
+
+
+class NewWebhook(Fields):
+    """POST /v1/webhooks."""
+
+    url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
+    events: Annotated[list[Kinds], Field(min_length=1, max_length=2)] = [
+        "video.completed",
+        "video.failed",
+    ]
 
 
 class Line(Fields):

@@ -126,7 +126,8 @@ def site_on(folder: Path, db: str) -> Iterator[Site]:
     app = create_app(settings, database, artifacts)
     with running(app) as place, ExitStack() as clients:
         made = Site(place, settings, database, artifacts, app.state.service, clients=clients)
-        made.keys |= {name: made.key(name) for name in "ab"}
+        scopes = [*keys.USUAL, "webhooks:write"]
+        made.keys |= {name: made.key(name, scopes=scopes) for name in "ab"}
         yield made
     database.close()
 

@@ -18,15 +18,24 @@ SHARED = {"model", "character_id"}  # the same for everybody
 def things(site: Site) -> dict[str, str]:
     """What belongs to the first organisation, by the names of the routes' parameters."""
     http = site.http("a")
+    hook = http.post("/v1/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
     video = http.post("/v1/videos", json={"prompt": "mine"}).json()["id"]
     site.work()
+    (told,) = http.get(f"/v1/webhooks/{hook}/deliveries").json()["data"]
     file = http.post("/v1/files", data={"purpose": "vision"}, files={"file": PNG}).json()["id"]
     text = '{"custom_id": "a", "method": "POST", "url": "/v1/videos", "body": {"prompt": "mine"}}'
     sent = {"data": {"purpose": "batch"}, "files": {"file": text.encode()}}
     asked = {"input_file_id": http.post("/v1/files", **sent).json()["id"]}
     asked |= {"endpoint": "/v1/videos", "completion_window": "24h"}
     batch = http.post("/v1/batches", json=asked).json()["id"]
-    return {"video_id": video, "file_id": file, "batch_id": batch}
+    made = {"video_id": video, "file_id": file, "batch_id": batch}
+    return made | {"webhook_id": hook, "delivery_id": told["id"]}
+
+
+def things_of_nobody() -> dict[str, str]:
+    """Ids that nothing has."""
+    kinds = {"video": "video", "file": "file", "batch": "batch", "webhook": "wh", "delivery": "msg"}
+    return {f"{name}_id": ids.new(kind) for name, kind in kinds.items()}
 
 
 def ask(site: Site, who: str, method: str, path: str, **options: Any) -> tuple[int, str]:
@@ -40,20 +49,24 @@ def body(method: str) -> dict[str, Any]:
 
 
 def test_others_things_are_missing(site: Site) -> None:
-    mine = things(site)
+    mine, none = things(site), things_of_nobody()
+    odd = dict.fromkeys(none, "%00%2e%2e")
     seen = 0
     for method, path in WITH_ID:
-        (name,) = re.findall(r"\{(\w+)\}", path)
-        if name in SHARED:
+        if SHARED & set(re.findall(r"\{(\w+)\}", path)):
             continue
         seen += 1
-        kind = mine[name].partition("_")[0]
-        theirs = ask(site, "b", method, path.replace(f"{{{name}}}", mine[name]), **body(method))
-        none = ask(site, "b", method, path.replace(f"{{{name}}}", ids.new(kind)), **body(method))
-        odd = ask(site, "b", method, path.replace(f"{{{name}}}", "%00%2e%2e"), **body(method))
-        assert theirs == none == odd
-        assert theirs[0] == 404
-    assert seen >= 9
+        answers = [
+            ask(site, "b", method, path.format(**named), **body(method))
+            for named in (mine, none, odd)
+        ]
+        assert answers[0] == answers[1] == answers[2]
+        assert answers[0][0] == 404
+    assert seen >= 12
+    (told,) = site.http("a").get(f"/v1/webhooks/{mine['webhook_id']}/deliveries").json()["data"]
+    assert (told["status"], told["attempts"]) == ("waiting", 0)
+    (hook,) = site.http("a").get("/v1/webhooks").json()["data"]
+    assert hook["disabled_at"] is None
     video = site.http("a").get(f"/v1/videos/{mine['video_id']}").json()
     assert (video["status"], video["prompt"]) == ("completed", "mine")
     assert site.http("a").get(f"/v1/files/{mine['file_id']}/content").content == PNG
@@ -104,6 +117,8 @@ def test_lists_hold_ones_own(site: Site) -> None:
     assert len(site.http("a").get("/v1/videos").json()["data"]) >= 1
     assert site.http("b").get("/v1/videos").json()["data"] == []
     assert site.http("b").get("/v1/files").json()["data"] == []
+    assert len(site.http("a").get("/v1/webhooks").json()["data"]) == 1
+    assert site.http("b").get("/v1/webhooks").json()["data"] == []
 
 
 def test_no_route_answers_without_a_key(site: Site) -> None:
@@ -122,7 +137,7 @@ def test_a_key_does_what_its_scopes_allow(site: Site) -> None:
     for one in ROUTES:
         path = one.path.format(**mine, model="nano", character_id="x")
         status, text = ask(site, "reader", one.method, path, **body(one.method))
-        allowed = one.method == "GET" and "models" not in path
+        allowed = one.method == "GET" and not ("models" in path or "webhooks" in path)
         assert (status == 403) != (allowed or "characters" in path), (one, text)
     site.keys["blind"] = site.key("a", scopes=[])
     for one in ROUTES:

@@ -24,8 +24,8 @@ __all__ = ["browser"]  # a fixture
 PATIENCE = 300_000  # ms: other work may share this machine
 SIZES = {"phone": (390, 800), "desktop": (1280, 900)}
 PAGES = (
-    "playground", "dashboard", "keys", "members", "limits", "prices", "audit", "statement", "models", "models/nano",
-    "docs", "account", "verify",
+    "playground", "dashboard", "keys", "webhooks", "members", "limits", "prices", "audit", "statement", "models",
+    "models/nano", "docs", "account", "verify",
 )  # fmt: skip
 
 

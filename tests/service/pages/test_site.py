@@ -20,7 +20,9 @@ from yozora.service.pages.web import inside
 from yozora.service.schema import ROLES, keys, members, videos
 
 OPEN = {"/", "/sign-in", "/static/{name}"}
-NAMED = {"{key}": "key_0", "{user}": "user_0", "{name}": "nano"}
+NAMED = {
+    "{key}": "key_0", "{user}": "user_0", "{name}": "nano", "{webhook}": "wh_0", "{delivery}": "msg_0",
+}  # fmt: skip
 
 
 def paths(method: str) -> list[str]:
@@ -232,6 +234,7 @@ DOES = {  # what -> the least role, and the form that does it
     "browser key": ("viewer", "/playground/key", {}),
     "member": ("admin", "/members", {"name": "somebody", "role": "member"}),
     "owner": ("owner", "/members", {"name": "somebody", "role": "owner"}),
+    "webhook": ("admin", "/webhooks", {"url": "https://receiver.example/"}),
     "limit": ("admin", "/limits", {"what": "videos/day", "amount": "10"}),
     "price": ("operator", "/prices", {"model": "nano", "size": "*", "per_second": "0.05"}),
 }
@@ -476,6 +479,9 @@ def test_hostile_names_are_shown_as_they_are(service: Service) -> None:
         HOSTILE
         not in browser.submit("/keys", name=HOSTILE, project="none", scopes=scopes, days="").text
     )
+    assert HOSTILE not in browser.submit("/webhooks", url=HOSTILE).text
+    hooked = "https://receiver.example/" + HOSTILE.replace(" ", "")
+    assert hooked not in browser.submit("/webhooks", url=hooked).text
     assert HOSTILE not in browser.submit("/prices", model=HOSTILE, per_second=HOSTILE).text
     assert (
         HOSTILE not in browser.submit("/limits", scope=HOSTILE, what=HOSTILE, amount=HOSTILE).text

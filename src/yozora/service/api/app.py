@@ -25,6 +25,7 @@ from yozora.service.api import (
     models,
     shown,
     videos,
+    webhooks,
 )
 from yozora.service.api.forms import FIELD
 from yozora.service.api.observed import Observed, figures
@@ -39,7 +40,14 @@ from yozora.service.providers import Offer, read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 
-ROUTES = [*videos.routes, *events.routes, *models.routes, *files.routes, *batches.routes]
+ROUTES = [
+    *videos.routes,
+    *events.routes,
+    *models.routes,
+    *files.routes,
+    *batches.routes,
+    *webhooks.routes,
+]
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 

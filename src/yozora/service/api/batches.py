@@ -93,10 +93,10 @@ async def listing(request: Request) -> Response:
     service = of(request)
     who = await service.identify(request, "videos:read")
     page = Page.of(request)
-    asked = select(batches).where(batches.c.org_id == who.org_id)
+    mine = batches.c.org_id == who.org_id
 
     def work(tx: Connection) -> dict[str, Any]:
-        rows, more = page.rows(tx, asked, batches, who.org_id)
+        rows, more = page.rows(tx, select(batches).where(mine), batches, mine)
         return shown.page([told(tx, row) for row in rows], more)
 
     return shown.answer(await service.read(work))

@@ -33,6 +33,7 @@ BODIES: tuple[type[Fields], ...] = (
     wishes.Edit,
     wishes.Extend,
     wishes.NewBatch,
+    wishes.NewWebhook,
 )
 
 
@@ -230,6 +231,59 @@ class Batches(Answer):
     has_more: bool
 
 
+class Webhook(Answer):
+    """An address that is told what happens to videos."""
+
+    id: str
+    object: Literal["webhook"]
+    url: str
+    events: list[str]
+    created_at: int
+    disabled_at: int | None
+
+
+class MadeWebhook(Webhook):
+    """A receiver that was just named, with the secret that its signatures are checked with."""
+
+    secret: str
+
+
+class Webhooks(Answer):
+    """A page of receivers."""
+
+    object: Literal["list"]
+    data: list[Webhook]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Delivery(Answer):
+    """What a receiver is told, and what it has answered so far. Times are seconds since 1970."""
+
+    id: str
+    object: Literal["webhook.delivery"]
+    webhook_id: str
+    type: str
+    data: dict[str, Any]
+    status: Literal["waiting", "delivered", "given_up"]
+    attempts: int
+    answer: str | None
+    created_at: int
+    next_attempt_at: int | None
+    delivered_at: int | None
+
+
+class Deliveries(Answer):
+    """A page of deliveries."""
+
+    object: Literal["list"]
+    data: list[Delivery]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
 class Problem(Answer):
     """What went wrong: a sentence, the kind, the parameter that caused it, and a code for programs."""
 
@@ -290,6 +344,7 @@ CREATE = asked(
 )
 REMIX = asked(wishes.Remix)
 BATCH: Schema = {"application/json": {"schema": {"$ref": REF.format(model="NewBatch")}}}
+WEBHOOK: Schema = {"application/json": {"schema": {"$ref": REF.format(model="NewWebhook")}}}
 EDIT = asked(wishes.Edit, video=FILE, video__id=TEXT, video__file_id=TEXT)
 EXTEND = asked(wishes.Extend, video=FILE, video__id=TEXT, video__file_id=TEXT)
 PAGE = (

@@ -124,7 +124,9 @@ async def listing(request: Request) -> Response:
     asked = select(files).where(files.c.org_id == who.org_id, files.c.deleted_at.is_(None))
     if purpose is not None:
         asked = asked.where(files.c.purpose == wishes.clean(purpose, "purpose"))
-    rows, more = await service.read(lambda tx: page.rows(tx, asked, files, who.org_id))
+    rows, more = await service.read(
+        lambda tx: page.rows(tx, asked, files, files.c.org_id == who.org_id)
+    )
     return shown.answer(shown.page([described(row) for row in rows], more))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, select, tuple_
 from starlette.requests import Request
 
 from yozora.service.wishes import WishError, clean
@@ -41,14 +41,13 @@ class Page:
         return cls(after, int(limit), order == "asc")
 
     def rows(
-        self, tx: Connection, asked: Select[Any], table: Table, org: str
+        self, tx: Connection, asked: Select[Any], table: Table, mine: ColumnElement[bool]
     ) -> tuple[Sequence[Any], bool]:
-        """The rows of this page, and whether there are more. Raises WishError when ``after`` is none of the org's."""
+        """The rows of this page, and whether there are more. Raises WishError when ``after`` is not one of ``mine``."""
         place = (table.c.created_at, table.c.id)
         asked = asked.order_by(*(c.asc() if self.ascending else c.desc() for c in place))
         if self.after is not None:
-            mine = select(*place).where(table.c.id == self.after, table.c.org_id == org)
-            last = tx.execute(mine).first()
+            last = tx.execute(select(*place).where(table.c.id == self.after, mine)).first()
             if last is None:
                 raise WishError(f"There is nothing called '{self.after[:64]}'.", "after")
             here, where = tuple_(*last), tuple_(*place)

@@ -69,7 +69,9 @@ async def listing(request: Request) -> Response:
     who = await service.identify(request, "videos:read")
     page = Page.of(request)
     asked = select(*SHOWN).where(videos.c.org_id == who.org_id, videos.c.deleted_at.is_(None))
-    rows, more = await service.read(lambda tx: page.rows(tx, asked, videos, who.org_id))
+    rows, more = await service.read(
+        lambda tx: page.rows(tx, asked, videos, videos.c.org_id == who.org_id)
+    )
     return shown.answer(shown.page([shown.video(row) for row in rows], more))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from yozora.service.pages.web import Pages, Visit
+from yozora.service.wishes import Model
 
 pages = Pages()
 Schema = Mapping[str, Any]
@@ -34,13 +35,11 @@ CALLS = {
     "GET /v1/files/{file_id}": "files.retrieve",
     "DELETE /v1/files/{file_id}": "files.delete",
     "GET /v1/batches": "batches.list",
+    "POST /v1/batches": "batches.create",
+    "GET /v1/batches/{batch_id}": "batches.retrieve",
+    "POST /v1/batches/{batch_id}/cancel": "batches.cancel",
 }
-SAMPLES: dict[str, dict[str, Any]] = {
-    "POST /v1/videos": {"prompt": PROMPT, "model": "nano", "seconds": "2", "size": "112x64"},
-    "POST /v1/videos/{video_id}/remix": {"prompt": "a blue ball bounces on a dark background"},
-    "POST /v1/videos/edits": {"prompt": PROMPT, "video": {"id": "VIDEO"}},
-    "POST /v1/videos/extensions": {"prompt": PROMPT, "video": {"id": "VIDEO"}, "seconds": "1"},
-}
+Samples = Mapping[str, dict[str, Any]]
 ORDER = {"post": 0, "get": 1, "delete": 2}
 
 
@@ -77,23 +76,41 @@ class Operation:
 @pages.get("/docs", "models:read")
 async def guide(visit: Visit) -> Response:
     """The guide."""
-    base = str(visit.request.base_url).rstrip("/")
-    found = list(operations(visit.request.app.state.document(), base))
+    base, models = str(visit.request.base_url).rstrip("/"), visit.service.models
+    shown = samples(models.describe(models.names[0]))
+    found = list(operations(visit.request.app.state.document(), base, shown))
     groups = {one.group: [other for other in found if other.group == one.group] for one in found}
-    return visit.show("guide.html", groups=groups, base=base, sample=SAMPLES["POST /v1/videos"])
+    return visit.show("guide.html", groups=groups, base=base, sample=shown["POST /v1/videos"])
 
 
-def operations(document: Schema, base: str) -> Iterator[Operation]:
+def samples(model: Model) -> Samples:
+    """What examples send, for a model that is served here; words in capitals are ids that stand in variables."""
+    first = {"model": model.name, "seconds": model.usual, "size": model.sizes[0]}
+    return {
+        "POST /v1/videos": {"prompt": PROMPT, **first},
+        "POST /v1/videos/{video_id}/remix": {"prompt": "a blue ball bounces on a dark background"},
+        "POST /v1/videos/edits": {"prompt": PROMPT, "video": {"id": "VIDEO"}},
+        "POST /v1/videos/extensions": {"prompt": PROMPT, "video": {"id": "VIDEO"}, "seconds": "1"},
+        "POST /v1/batches": {
+            "input_file_id": "FILE", "endpoint": "/v1/videos", "completion_window": "24h",
+        },
+        "POST /v1/webhooks": {"url": "https://receiver.example/yozora"},
+    }  # fmt: skip
+
+
+def operations(document: Schema, base: str, samples: Samples) -> Iterator[Operation]:
     """All operations of a document that may succeed."""
     for path, methods in document["paths"].items():
         for method in sorted(VERBS, key=ORDER.__getitem__):
             said = methods.get(method)
             if said is None or "501" in said["responses"]:
                 continue
-            yield operation(document, method, path, said, base)
+            yield operation(document, method, path, said, base, samples)
 
 
-def operation(document: Schema, method: str, path: str, said: Schema, base: str) -> Operation:
+def operation(
+    document: Schema, method: str, path: str, said: Schema, base: str, samples: Samples
+) -> Operation:
     """One operation."""
     name = f"{method.upper()} {path}"
     fields = [
@@ -115,7 +132,8 @@ def operation(document: Schema, method: str, path: str, said: Schema, base: str)
         method.upper(), path, said.get("description", ""), said["tags"][0],
         sorted(fields, key=lambda one: not one.required), gives(answer),
         [status for status in said["responses"] if status >= "400"],
-        curl(name, method, path, base, bodies), python(name, method, path, bodies),
+        curl(method, path, base, bodies, samples.get(name)),
+        python(CALLS.get(name), method, path, bodies, samples.get(name, {})),
     )  # fmt: skip
 
 
@@ -161,13 +179,15 @@ def variables(path: str) -> str:
     return re.sub(r"\{(\w+?)(_id)?\}", lambda found: f"${found[1].upper()}", path)
 
 
-def curl(name: str, method: str, path: str, base: str, bodies: Schema) -> str:
+def curl(
+    method: str, path: str, base: str, bodies: Schema, sample: Mapping[str, Any] | None
+) -> str:
     """The request for a shell."""
     parts = [f'curl "{base}{variables(path)}"', '-H "Authorization: Bearer $YOZORA_KEY"']
     if method == "delete":
         parts.insert(1, "-X DELETE")
-    if sample := SAMPLES.get(name):
-        body = json.dumps(sample).replace('"VIDEO"', "\"'$VIDEO'\"")
+    if sample:
+        body = re.sub(r'"(VIDEO|FILE)"', "\"'$\\1'\"", json.dumps(sample))
         parts += ['-H "Content-Type: application/json"', f"-d '{body}'"]
     elif "multipart/form-data" in bodies:
         parts += ["-F file=@clip.mp4", "-F purpose=vision"]
@@ -185,13 +205,18 @@ def saved(path: str) -> str:
     return "out.mp4" if path.startswith("/v1/videos") else "out.bin"
 
 
-def python(name: str, method: str, path: str, bodies: Schema) -> str:
+def python(
+    call: str | None, method: str, path: str, bodies: Schema, sample: Mapping[str, Any]
+) -> str:
     """The request for the SDK."""
     names = [found.lower().removesuffix("_id") for found in re.findall(r"\{(\w+)\}", path)]
-    call, sample = CALLS.get(name), dict(SAMPLES.get(name, {}))
-    source = sample.pop("video", None)
+    source = sample.get("video")
     given = [f"{one}_id" if one in ("video", "file", "batch") else one for one in names]
-    given += [f"{field}={json.dumps(value)}" for field, value in sample.items()]
+    fields = {field: value for field, value in sample.items() if field != "video"}
+    given += [
+        f"{field}={'file_id' if value == 'FILE' else json.dumps(value)}"
+        for field, value in fields.items()
+    ]
     if source:  # the SDK takes a file there, and sends an id from extra_body
         given += ["video=openai.omit", 'extra_body={"video": {"id": video_id}}']
     if call is not None and "multipart/form-data" in bodies and not given and not source:
@@ -199,7 +224,9 @@ def python(name: str, method: str, path: str, bodies: Schema) -> str:
     if call is None:
         address = re.sub(r"\{(\w+)\}", r"{\1}", path).removeprefix("/v1")
         formatted = f'f"{address}"' if names else f'"{address}"'
-        return f"client.{method}({formatted}, cast_to={'str' if path.endswith('/events') else 'object'})"
+        kind = "str" if path.endswith("/events") else "object"
+        body = f", body={json.dumps(sample)}" if sample else ""
+        return f"client.{method}({formatted}, cast_to={kind}{body})"
     text = f"client.{call}({', '.join(given)})"
     if len(text) > 88:
         text = f"client.{call}(\n" + "".join(f"    {one},\n" for one in given) + ")"

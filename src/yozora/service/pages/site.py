@@ -14,10 +14,11 @@ from yozora.service.pages import (
     people,
     playground,
     verify,
+    webhooks,
 )
 from yozora.service.pages.web import sealed, static
 
-ROOMS = (entry, playground, dashboard, keys, people, billing, catalogue, guide, verify)
+ROOMS = (entry, playground, dashboard, keys, webhooks, people, billing, catalogue, guide, verify)
 
 
 def routes() -> list[Route]:
