@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from yozora.artifact import content_hash
 from yozora.corpus.catalogue import REVOKING, Corpus
 from yozora.errors import YozoraError
-from yozora.footage.ingest import file_hash, ingest_into
+from yozora.footage.ingest import ingest_into
 from yozora.latents.buckets import Shape
 from yozora.latents.encode import buckets, text_folder
 from yozora.latents.store import Shards, TextCache
@@ -126,7 +127,7 @@ def test_nothing_is_left_of_a_holder_and_all_of_the_others(corpus: Corpus) -> No
 
 def test_a_file_taken_back_cannot_come_again(corpus: Corpus, tmp_path: Path) -> None:
     rows = len(corpus.rows())
-    revoke(corpus, sources=[file_hash(tmp_path / "bob.mp4")], reason="takedown")
+    revoke(corpus, sources=[content_hash(tmp_path / "bob.mp4")], reason="takedown")
     report = ingest_into(
         corpus,
         [tmp_path / "bob.mp4"],

@@ -346,10 +346,11 @@ def test_clips_that_were_left_out_are_noted_one_by_one(tmp_path: Path) -> None:
     corpus.drop("a.mp4", "it is blurred", rule="min_sharpness", start=2.125)
     corpus.drop("a.mp4", "it is black", rule="max_dark", start=4.25)
     corpus.drop("a.mp4", "", start=2.125)
-    black = {"source": "a.mp4", "reason": "it is black", "rule": "max_dark", "start": 4.25}
+    told = {"source": "a.mp4", "canvas": "", "clip": ""}
+    black = {**told, "reason": "it is black", "rule": "max_dark", "start": 4.25}
     assert corpus.drops() == [black]
     corpus.drop("a.mp4", "damaged")
-    whole = {"source": "a.mp4", "reason": "damaged", "rule": "", "start": None}
+    whole = {**told, "reason": "damaged", "rule": "", "start": None}
     assert corpus.drops() == [black, whole]
     corpus.remove([], ["a.mp4"])
     assert corpus.drops() == []

@@ -411,3 +411,35 @@ def test_whatever_a_film_brings_down_the_rest_goes_on(
     ((path, reason),) = report.refused
     assert Path(path).name == "1.mp4"
     assert "cannot be read: MemoryError: too large." in reason
+
+
+def test_no_speaker_silences_anothers_licence(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", 20)
+    (tmp_path / "list.csv").write_text(f"path,licence\n{path},CC0-1.0\n")
+    (tmp_path / "a.json").write_text('{"licence": "CC-BY-ND-4.0"}')
+    report = take(corpus, tmp_path / "list.csv")
+    assert "CC-BY-ND-4.0" in report.refused[0][1]
+    (tmp_path / "a.json").write_text('{"licence": "CC-BY-SA-4.0"}')
+    (tmp_path / "a.mp4.license").write_text("SPDX-License-Identifier: MIT\n")
+    assert take(corpus, tmp_path / "list.csv", licence="CC-BY-ND-4.0").added
+    assert {row.licence for row in corpus.rows()} == {"CC0-1.0 AND CC-BY-SA-4.0 AND MIT"}
+    (entry,) = [e for e in corpus.ledger.about(corpus.rows()[0].id) if e.facts.get("allowed")]
+    assert entry.facts["obligations"] == ["attribution", "share-alike"]
+
+
+def test_the_address_of_a_collection_is_not_that_of_each_film(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "site" / "films" / "a.mp4", 20)
+    (tmp_path / "site" / "robots.txt").write_text("User-agent: *\nDisallow: /films/\n")
+    report = take(corpus, tmp_path / "site", url="https://example.org/")
+    assert "robots.txt" in report.refused[0][1]
+    path.with_suffix(".json").write_text('{"url": "https://example.org/free/a.mp4"}')
+    assert take(corpus, tmp_path / "site").added
+
+
+def test_terms_that_are_missing_are_named(corpus: Corpus, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", 20)
+    path.with_suffix(".json").write_text('{"terms": "terms.pdf"}')
+    ((_, reason),) = take(corpus, path).refused
+    assert reason.startswith(f"{tmp_path / 'terms.pdf'} cannot be read")

@@ -185,3 +185,9 @@ def test_cells_that_no_column_has_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "l.CSV").write_text("path,title\na.mp4,one,two\n")
     with pytest.raises(YozoraError, match="more cells"):
         read_manifest(tmp_path / "l.CSV")
+
+
+def test_a_line_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_text('{"path": ' + "[" * 100_000)
+    with pytest.raises(YozoraError, match="cannot be read as a manifest"):
+        read_manifest(tmp_path / "list.jsonl")

@@ -198,3 +198,11 @@ def test_one_speaks_where_the_other_is_silent(one: Sidecar, other: Sidecar) -> N
         assert getattr(both, name) == (getattr(one, name) or getattr(other, name))
     speaks = one if one.captions else other
     assert (both.captions, both.origin) == (speaks.captions, speaks.origin)
+
+
+@pytest.mark.parametrize("flood", ["<", "{\\", "1", "1:", "00:00:00,000 ", "\n "])
+def test_hostile_subtitles_take_no_time(flood: str) -> None:
+    """With what takes the square of their length this would take hours."""
+    text = "00:00:01,000 --> 00:00:02,000\nA tram."
+    for data in (flood * 2**19, f"{text}{flood * 2**19}", f"{flood * 2**19}\n\n{text}"):
+        assert len(parse_srt(data)) <= 1

@@ -18,6 +18,7 @@ from yozora.errors import YozoraError
 from yozora.rights import policy_file
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.licence import (
+    all_of,
     check_licence,
     grants,
     licence_of_name,
@@ -26,8 +27,8 @@ from yozora.rights.licence import (
 )
 from yozora.rights.policy import Decision, Evidence, People, Policy, decide
 from yozora.rights.policy_file import load_policy
-from yozora.rights.signals.read import KINDS
-from yozora.rights.signals.signal import Says, Signal
+from yozora.rights.signals.read import KINDS, read_signals
+from yozora.rights.signals.signal import Says, Signal, strictest
 
 FILE, OTHER = "ab" * 32, "cd" * 32
 TODAY = date(2026, 11, 22)
@@ -130,6 +131,49 @@ def test_a_licence_in_the_file_counts_as_much_as_the_declared_one() -> None:
     assert decision.licences == ("CC-BY-ND-4.0", "CC-BY-4.0")
 
 
+@pytest.mark.parametrize(
+    ("declared", "beside", "rule"),
+    [
+        ("CC0-1.0", "GPL-3.0-only", "licence.share-alike"),
+        ("CC-BY-4.0", "CC-BY-SA-4.0", "licence.share-alike"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-ND-4.0", "licence.refused"),
+    ],
+)
+def test_every_licence_that_is_declared_or_found_is_weighed(
+    declared: str, beside: str, rule: str, tmp_path: Path
+) -> None:
+    refuses = 'on_share_alike = "refuse"'
+    policy = written(tmp_path, ('on_share_alike = "allow"', refuses))
+    (film := tmp_path / "film.jpg").write_bytes(b"a film")
+    for first, second in ((declared, beside), (beside, declared)):
+        (tmp_path / "film.jpg.license").write_text(f"SPDX-License-Identifier: {second}\n")
+        decision = decided(Evidence(FILE, read_signals(film, licence=first)), policy)
+        assert set(decision.licences) == {declared, beside}
+        assert (decision.allowed, decision.rule) == (False, rule)
+
+
+def test_of_equals_the_condition_that_no_list_can_weigh_comes_first() -> None:
+    licensed = Signal("dc.rights", Says.CONSTRAINED, "xmp/1", licence="CC-BY-NC-4.0")
+    text = Signal("dc.rights", Says.CONSTRAINED, "xmp/1", note="terms that a person has to read")
+    for order in ([licensed, text], [text, licensed]):
+        found = strictest("dc.rights", "xmp/1", order)
+        assert (found.licence, found.licences) == ("", ("CC-BY-NC-4.0",))
+        assert decided(evidence(found)).rule == "signals.dc.rights.constrained"
+
+
+@pytest.mark.parametrize(
+    ("each", "joined"),
+    [
+        ([], ""),
+        (["mit", "MIT"], "MIT"),
+        (["CC0-1.0 OR CC-BY-4.0", "CC-BY-ND-4.0"], "(CC0-1.0 OR CC-BY-4.0) AND CC-BY-ND-4.0"),
+        (["MIT AND CC0-1.0", "CC0-1.0"], "MIT AND CC0-1.0"),
+    ],
+)
+def test_licences_that_hold_together_are_one_expression(each: list[str], joined: str) -> None:
+    assert all_of(each) == joined
+
+
 # --- signals ---------------------------------------------------------------------------------------
 
 
@@ -213,6 +257,26 @@ def test_dates_people_third_parties_and_countries(tmp_path: Path) -> None:
     assert decided(evidence(people=counted, country="xx"), strict).rule == "country.refused"
     assert decided(evidence(people=counted, country="de"), strict).allowed
     assert decide(strict, evidence(people=counted), today=date(2027, 1, 1)).rule == "policy.expired"
+
+
+@pytest.mark.parametrize("country", ["Germany", "DEU", "d", "D\u0415"])
+def test_a_country_that_is_no_code_is_not_understood_where_countries_matter(
+    country: str, tmp_path: Path
+) -> None:
+    refused = written(tmp_path, ("refused = [] #", 'refused = ["DE"] #'))
+    asked = written(
+        tmp_path,
+        (
+            'refused = [] # ISO 3166 codes of countries whose footage is not taken\nunknown = "pass"',
+            'refused = []\nunknown = "refuse"',
+        ),
+    )
+    for policy in (refused, asked):
+        assert decided(evidence(country=country), policy).rule == "country.not-understood"
+        assert decided(evidence(country="pt"), policy).allowed
+    assert decided(evidence(country=country)).allowed
+    with pytest.raises(YozoraError, match="two letters"):
+        written(tmp_path, ("refused = [] #", f'refused = ["{country}"] #'))
 
 
 ANSWERS = st.sampled_from(list(Says))

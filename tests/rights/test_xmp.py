@@ -234,3 +234,24 @@ def test_any_text_survives(text: str) -> None:
 )
 def test_terms_in_plain_words(text: str, says: str, licence: str) -> None:
     assert read_terms(text)[:2] == (Says(says), licence)
+
+
+def test_a_packet_of_a_picture_that_is_too_large_is_not_taken_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(files.png(mining("DMI-PROHIBITED") + b" " * containers.MAX_PACKET))
+    assert data_mining(path) is Says.UNREADABLE
+    other = files.chunk(b"iTXt", b"Comment\0\0\0\0\0" + b" " * containers.MAX_PACKET)
+    allowed = files.png(mining("DMI-ALLOWED"))
+    path.write_bytes(allowed[:33] + other + allowed[33:])
+    assert data_mining(path) is Says.ALLOWED
+
+
+def test_packets_are_found_one_by_one_and_one_without_an_end_is_unreadable() -> None:
+    one, two = mining("DMI-ALLOWED"), b"<x:xmpmeta>?</x:xmpmeta >"
+    found = list(containers.packets(b"..." + one + two + b"."))
+    assert [data[:12] for _, data in found] == [b"<?xpacket be", b"<x:xmpmeta>?"]
+    assert [place for place, _ in found] == [3, 3 + len(one)]
+    flood = b"<?xpacket begin=" * 2**18  # a search for each one's end would take hours
+    for data in (flood, one + flood, b"<x:xmpmeta " * 2**18):
+        with pytest.raises(UnreadableError, match="no end"):
+            list(containers.packets(data))

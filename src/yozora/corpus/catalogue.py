@@ -42,8 +42,8 @@ from yozora.corpus.recording import Recorder, clip_hash
 from yozora.corpus.schema import (
     FILE,
     HASH,
+    HIDDEN,
     SCHEMA,
-    SPLITS,
     Row,
     check_record,
     from_table,
@@ -58,7 +58,7 @@ from yozora.rights.intake import named_source
 from yozora.rights.ledger import Ledger
 from yozora.rights.policy import Policy
 from yozora.rights.policy_file import load_policy
-from yozora.video import Clip, Record
+from yozora.video import SPLITS, Clip, Record
 
 STAGE = "corpus/1"
 LEDGER, REVOKING = "rights.ledger", "revoking.json"
@@ -189,8 +189,8 @@ class Corpus:
     def drops(self) -> list[dict[str, Any]]:
         """What is refused: the last word on each source, and on each clip of one that was left out, counts.
 
-        {"source", "reason", "rule", "start"} each; the rule and the second at which the clip starts are "" and None
-        for a source as a whole.
+        {"source", "reason", "rule", "start", "canvas", "clip"} each. The second at which the clip starts is None for a
+        source as a whole; its canvas then is "", and so is the clip's id unless it is noted by that.
         """
         return notes.read_drops(self.path)
 
@@ -205,14 +205,18 @@ class Corpus:
         known = {clip for clip, path in zip(ids, paths, strict=True) if path not in lost}
         return {key: clips for key, clips in marks.items() if known.issuperset(clips)}
 
-    def hashes(self) -> Iterator[tuple[str, int, str]]:
-        """Footage that has a perceptual hash: each clip's id, its hash's bits, and the hash of its file."""
+    def footage(self) -> Iterator[tuple[str, int | None, str, bool]]:
+        """Each clip of footage: its id, the bits of its perceptual hash if it has one, the hash of its file, and
+        whether faces in it are hidden."""
         for batch in self.batches(["id", "labels"], kind="footage"):
-            some = batch.filter(pc.match_substring_regex(batch["labels"], HASH))
-            columns = [pc.struct_field(pc.extract_regex(some["labels"], FILE), "file")]
-            columns.insert(0, pc.struct_field(pc.extract_regex(some["labels"], HASH), "hash"))
-            values = zip(some["id"].to_pylist(), *(c.to_pylist() for c in columns), strict=True)
-            yield from ((clip, int(bits, 16), file or "") for clip, bits, file in values)
+            labels = batch["labels"]
+            hashes = pc.struct_field(pc.extract_regex(labels, HASH), "hash").to_pylist()
+            files = pc.struct_field(pc.extract_regex(labels, FILE), "file").to_pylist()
+            hidden = pc.match_substring(labels, HIDDEN).to_pylist()
+            for clip, bits, *facts in zip(
+                batch["id"].to_pylist(), hashes, files, hidden, strict=True
+            ):
+                yield clip, None if bits is None else int(bits, 16), facts[0] or "", facts[1]
 
     def absent(self, paths: Iterable[str]) -> list[str]:
         """Those of these paths inside the corpus at which there is no file.
@@ -406,13 +410,20 @@ class Corpus:
             self._dataset().tags.create(name, now.state)
 
     def drop(
-        self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
+        self,
+        source: str | Path,
+        reason: str,
+        *,
+        rule: str = "",
+        start: float | None = None,
+        canvas: str = "",
+        clip: str = "",
     ) -> None:
-        """Note that a source was refused, or that its clip at ``start`` seconds was left out by a rule, and why; an
-        empty reason takes that back."""
-        drop: dict[str, Any] = {"source": str(source), "reason": reason}
-        drop |= {} if start is None else {"rule": rule, "start": start}
-        notes.add(self.path / notes.DROPS, drop)
+        """Note that a source was refused, or that its clip at ``start`` seconds on a canvas, or with this id, was left
+        out by a rule, and why; an empty reason takes that back."""
+        place = {"rule": rule, "start": start, "canvas": canvas, "clip": clip}
+        said = {name: value for name, value in place.items() if value not in ("", None)}
+        notes.add(self.path / notes.DROPS, {"source": str(source), "reason": reason, **said})
 
     def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
         """Note that a file was taken in to its end, and which clips are of it."""
@@ -421,7 +432,7 @@ class Corpus:
         notes.add(self.path / notes.FINISHED, {"key": key, "source": source, "clips": kept})
 
     def leave_out(self, clips: Mapping[str, str], rule: str) -> None:
-        """Takes clips' rows away by a rule, with a reason each that names the clip first, and notes that.
+        """Takes clips' rows away by a rule, with a reason each, and notes that.
 
         Tagged states keep their rows, and so the files stay until something is taken back. Raises YozoraError for a
         state of the past, while clips are being taken back, or when the catalogue cannot be rewritten.
@@ -429,11 +440,9 @@ class Corpus:
         self._require_present()
         with locked(self.path, alone=False), writing(self.path):
             rows = self.pick(clips)
-            said: dict[tuple[str, float], list[str]] = {}  # renditions of a stretch begin alike
             for clip, row in rows.items():
-                said.setdefault((row.source, start_of(row) or 0.0), []).append(clips[clip])
-            for (source, start), reasons in said.items():
-                self.drop(source, " ".join(reasons), rule=rule, start=start)
+                start, canvas = start_of(row) or 0.0, str(row.canvas)
+                self.drop(row.source, clips[clip], rule=rule, start=start, canvas=canvas, clip=clip)
             notes.leave_out(self.path, set(rows))
             for table in tables.tables(self.path):
                 tables.delete(table, list(rows))

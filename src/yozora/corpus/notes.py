@@ -7,25 +7,24 @@ most, which nobody minds.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from yozora.artifact import write_atomic
+from yozora.rights.record import SHA256
 
 DROPS, FINISHED = "drops.jsonl", "finished.jsonl"
-CLIP = re.compile("[0-9a-f]{64}")  # a clip's id, in a reason
 
 
 def read_drops(corpus: Path) -> list[dict[str, Any]]:
     """The last word on each source, and on each of its clips that was left out: see Corpus.drops."""
-    found: dict[tuple[str, float | None], dict[str, Any]] = {}
+    found: dict[tuple[str, float | None, str, str], dict[str, Any]] = {}
     for line in lines(corpus / DROPS):
-        drop = {"rule": "", "start": None, **line}
+        drop = {"rule": "", "start": None, "canvas": "", "clip": "", **line}
         with suppress(KeyError, TypeError):
-            found[drop["source"], drop["start"]] = drop
+            found[drop["source"], drop["start"], drop["canvas"], drop["clip"]] = drop
     return [drop for drop in found.values() if drop.get("reason")]
 
 
@@ -55,12 +54,8 @@ def erase(corpus: Path, clips: Collection[str], sources: Collection[str]) -> Non
     A file of which a clip was left out for its likeness to one of these is to be read again.
     """
     gone, drops = set(clips), read_drops(corpus)
-    alike = {drop["source"] for drop in drops if not gone.isdisjoint(CLIP.findall(drop["reason"]))}
-    kept = [
-        drop
-        for drop in drops
-        if drop["source"] not in sources and gone.isdisjoint(CLIP.findall(drop["reason"]))
-    ]
+    alike = {drop["source"] for drop in drops if names(drop, gone)}
+    kept = [drop for drop in drops if drop["source"] not in sources and not names(drop, gone)]
     marks = [
         mark
         for mark in lines(corpus / FINISHED)
@@ -68,6 +63,11 @@ def erase(corpus: Path, clips: Collection[str], sources: Collection[str]) -> Non
     ]
     for name, left in ((DROPS, kept), (FINISHED, marks)):
         write_atomic(corpus / name, "".join(json.dumps(line) + "\n" for line in left))
+
+
+def names(drop: dict[str, Any], clips: set[str]) -> bool:
+    """Whether the reason of a drop names one of these clips."""
+    return not clips.isdisjoint(SHA256.findall(drop["reason"]))
 
 
 def leave_out(corpus: Path, clips: Collection[str]) -> None:
@@ -85,7 +85,7 @@ def remains(corpus: Path, clips: Collection[str]) -> list[str]:
         f"{corpus / name} has {clip}"
         for name in (DROPS, FINISHED)
         if (corpus / name).exists()
-        for clip in sorted(set(CLIP.findall((corpus / name).read_text("utf-8", "replace"))))
+        for clip in sorted(set(SHA256.findall((corpus / name).read_text("utf-8", "replace"))))
         if clip in clips
     ]
 

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from yozora.corpus.captions import agreements
 from yozora.corpus.catalogue import Corpus
-from yozora.corpus.schema import SPLITS, Row
+from yozora.corpus.schema import Row
 from yozora.errors import YozoraError
-from yozora.video import Clip, contact_sheet, write_image
+from yozora.video import SPLITS, Clip, contact_sheet, write_image
 
 SHEET_SIDE, SHEET_FRAMES = (
     320,

@@ -13,9 +13,7 @@ import pyarrow as pa
 from yozora.errors import YozoraError
 from yozora.rights.intake import named_source
 from yozora.rights.record import SHA256
-from yozora.video import Canvas, Record
-
-SPLITS = ("train", "validation", "heldout")
+from yozora.video import SPLITS, Canvas, Record
 
 SCHEMA = pa.schema(
     [
@@ -41,6 +39,7 @@ SCHEMA = pa.schema(
 # What a row's labels spell so can be read without parsing them: quotes in texts are escaped.
 HASH = '"hash":"(?P<hash>[0-9a-f]{16})"'
 FILE = '"file":"(?P<file>[0-9a-f]{64})"'
+HIDDEN = '"faces":"hidden"'
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class Row:
         """What it is to others: "master" is a stretch of film kept whole, "rendition" a clip made of one in the same
         pass for training, whether or not its master was kept; "" is neither."""
         return "" if not self.master else "master" if self.master == self.id else "rendition"
+
+    @property
+    def canvas(self) -> Canvas:
+        """Its size and rate."""
+        return Canvas(self.width, self.height, self.fps)
 
     def of_master(self, clip: str) -> Row:
         """The row as a rendition of the clip with this id; its own makes it a master."""

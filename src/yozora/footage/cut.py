@@ -60,10 +60,18 @@ class Format:
         """How a film of this aspect is cut."""
         if not self.aspect_buckets:
             return self
-        renditions = tuple(canvas.nearest(source) for canvas in self.renditions)
+        renditions = sorted({canvas.nearest(source) for canvas in self.renditions})
         return replace(
-            self, renditions=renditions, canvas=self.canvas and self.canvas.nearest(source)
+            self, renditions=tuple(renditions), canvas=self.canvas and self.canvas.nearest(source)
         )
+
+    @property
+    def may_give(self) -> frozenset[str]:
+        """The names of the canvases that films may be cut for, whatever their aspect."""
+        buckets = (
+            canvas.buckets() if self.aspect_buckets else [canvas] for canvas in self.canvases
+        )
+        return frozenset(str(canvas) for some in buckets for canvas in some)
 
 
 class Sink(Protocol):

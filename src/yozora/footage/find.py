@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 
 from yozora.errors import YozoraError
@@ -30,11 +31,14 @@ class Context:
 
     def said(self, beside: Sidecar) -> Sidecar:
         """All that is said of the file, the list's word first, then that of the files beside it."""
-        order = [speaker for speaker in (self.listed, beside, self.item) if speaker is not None]
-        said = order[0]
-        for speaker in order[1:]:
-            said = said.or_else(speaker)
-        return said
+        return reduce(Sidecar.or_else, self._speakers(beside))
+
+    def licences(self, beside: Sidecar) -> list[str]:
+        """The licences that are said of the file, by whomever: all of them hold."""
+        return [speaker.licence for speaker in self._speakers(beside) if speaker.licence]
+
+    def _speakers(self, beside: Sidecar) -> list[Sidecar]:
+        return [one for one in (self.listed, beside, self.item) if one is not None]
 
 
 @dataclass

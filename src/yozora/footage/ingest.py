@@ -5,7 +5,6 @@ Rights come before anything is decoded: a file that the policy refuses gives no 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.footage.cut import Format
 from yozora.footage.engine import local
@@ -27,12 +27,11 @@ from yozora.footage.work import Job, Taken, readable, sentence, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
-from yozora.rights.licence import check_licence
+from yozora.rights.licence import all_of, check_licence
 from yozora.rights.policy import Evidence, Policy
 from yozora.rights.signals.read import read_signals
-from yozora.video import MAX_CLIP_BYTES, Canvas
+from yozora.video import MAX_CLIP_BYTES, SPLITS, Canvas
 
-SPLITS = ("train", "validation", "heldout")
 GAMES = ("game", "games", "gameplay", "gaming", "video game", "video games")
 
 ENGINES = {"local": local, "ray": on_ray}
@@ -115,7 +114,7 @@ def ingest_into(
         consent=consent,
         format=checked(
             Format(
-                tuple(dict.fromkeys(renditions)),
+                tuple(sorted(set(renditions))),
                 seconds,
                 seconds if stride is None else stride,
                 canvas,
@@ -136,7 +135,7 @@ def ingest_into(
     def jobs() -> Iterator[Job]:
         for number, (path, context) in enumerate(found.contexts.items()):
             if progress is not None:
-                progress(path, number, len(found.files))
+                progress(path, number, len(found.contexts))
             try:
                 yield admitted(path, context, settings, corpus.policy, corpus.ledger)
             except (YozoraError, OSError) as error:
@@ -147,9 +146,9 @@ def ingest_into(
 
     added = corpus.enter(taking.rows(jobs(), read), committed=taking.note)
     taking.close(added.revoked)
-    order = {shown(path): number for number, path in enumerate(found.files)}
+    order = {shown(path): number for number, path in enumerate(found.contexts)}
     return Report(
-        files=len(found.files),
+        files=len(found.contexts),
         added=added.added,
         duplicates=added.duplicates + taking.again,
         updated=added.updated,
@@ -198,17 +197,23 @@ def admitted(
 
     Raises YozoraError when it may not be used, or what is said of it makes no sense.
     """
-    sidecar = context.said(read_sidecar(path))
+    beside = read_sidecar(path)
+    sidecar = context.said(beside)
     if sidecar.split and sidecar.split not in SPLITS:
         raise YozoraError(
             f"{path}: its sidecar's split '{sidecar.split}' is none of {', '.join(SPLITS)}."
         )
-    digest = file_hash(path)
+    try:
+        declared = all_of(context.licences(beside) or filter(None, [settings.licence]))
+    except YozoraError as error:
+        raise YozoraError(f"{path}: {error}") from None
+    digest = content_hash(path)
     return Job(
-        path=path,
+        path=path.absolute(),
+        source=shown(path),
         digest=digest,
         sidecar=sidecar,
-        licence=licence_of(path, digest, context.root, sidecar, settings, policy, ledger),
+        licence=licence_of(path, digest, context.root, sidecar, declared, settings, policy, ledger),
         holder=readable(sidecar.holder or settings.holder),
         url=readable(sidecar.url or settings.url),
         split=settings.split or sidecar.split or split_of(digest),
@@ -223,29 +228,25 @@ def licence_of(
     digest: str,
     root: Path,
     sidecar: Sidecar,
+    declared: str,
     settings: Settings,
     policy: Policy,
     ledger: Ledger,
 ) -> str:
-    """The licence by which a file may be used, once its rights are read, decided on and entered.
+    """The licence by which a file may be used, the declared one and those that were found, once its rights are read,
+    decided on and entered. Raises YozoraError when the policy refuses it.
 
-    Raises YozoraError when the policy refuses it, or its declared licence is no SPDX expression.
+    By the rules of a site only the address of this very file is looked up: `settings.url` may be a whole collection's.
     """
-    declared = sidecar.licence or settings.licence
-    try:
-        licence = check_licence(declared) if declared else ""
-    except YozoraError as error:
-        raise YozoraError(f"{path}: {error}") from None
-    terms = file_hash(Path(sidecar.terms)) if sidecar.terms else ""
+    terms = content_hash(sidecar.terms) if sidecar.terms else ""
     if sidecar.domain.casefold() in GAMES and not terms:
         raise YozoraError(
             f"{path} is a recording of a game, and its publisher decides what may be done with it: put the publisher's "
             "policy on file, and name it as its 'terms'."
         )
-    url = readable(sidecar.url or settings.url)
     evidence = Evidence(
         digest,
-        read_signals(path, licence=licence, url=url, root=root),
+        read_signals(path, licence=declared, url=readable(sidecar.url), root=root),
         read_consent(sidecar.consent) if sidecar.consent else settings.consent,
         sidecar.country,
     )
@@ -254,8 +255,8 @@ def licence_of(
         policy,
         evidence,
         holder=readable(sidecar.holder or settings.holder),
-        licence=licence,
-        url=url,
+        licence=declared,
+        url=readable(sidecar.url or settings.url),
         path=shown(path),
         terms=terms,
     )
@@ -266,13 +267,7 @@ def licence_of(
         )
     if not decision.allowed:
         raise YozoraError(f"{path} is refused by the rule {decision.rule}: {decision.why}")
-    return licence or " AND ".join(decision.licences) or "LicenseRef-consent"
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256, in hex, of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return all_of(filter(None, [declared, *decision.licences])) or "LicenseRef-consent"
 
 
 def split_of(digest: str) -> str:

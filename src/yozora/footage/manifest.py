@@ -47,7 +47,14 @@ def read_manifest(path: Path) -> tuple[list[Item], list[Refused]]:
     """
     try:
         rows = list(rows_of(path))
-    except (OSError, ValueError, ArithmeticError, NotImplementedError, csv.Error) as error:
+    except (
+        OSError,
+        ValueError,
+        ArithmeticError,
+        NotImplementedError,
+        RecursionError,
+        csv.Error,
+    ) as error:
         raise YozoraError(f"{path} cannot be read as a manifest: {error}.") from error
     ours = columns(path, dict.fromkeys(name for row in rows for name in row))
     items, refused = [], []

@@ -16,9 +16,9 @@ from typing import Any
 from yozora.errors import YozoraError
 
 MAX_BYTES = 2**22  # of a sidecar; a feature film's subtitles are 100 KB
-TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
+TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 CUE_TIMES = re.compile(TIME + r"\s*-->\s*" + TIME)
-MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
 @dataclass(frozen=True)

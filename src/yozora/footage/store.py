@@ -30,6 +30,10 @@ class Stored(Protocol):
     def labels(self) -> Mapping[str, Any]:
         """Its record's labels."""
 
+    @property
+    def canvas(self) -> Canvas:
+        """Its size and rate."""
+
     def of_master(self, clip: str) -> Stored:
         """The row as a rendition of the clip with this id; its own makes it a master, none neither."""
 
@@ -88,16 +92,22 @@ class Store(Protocol):
     def forget(self, rows: Sequence[Any]) -> None:
         """Take stored clips away again that are not known."""
 
-    def ids(self, *, kind: str) -> Sequence[str]:
-        """The clips of a kind that are known."""
-
-    def hashes(self) -> Iterable[tuple[str, int, str]]:
-        """Those of footage with a perceptual hash, its bits, and the SHA-256 of the file they are of."""
+    def footage(self) -> Iterable[tuple[str, int | None, str, bool]]:
+        """The clips of footage that are known: their ids, the bits of their perceptual hashes where they have one, the
+        SHA-256 of the files they are of, and whether faces in them are hidden."""
 
     def drop(
-        self, source: str | Path, reason: str, *, rule: str = "", start: float | None = None
+        self,
+        source: str | Path,
+        reason: str,
+        *,
+        rule: str = "",
+        start: float | None = None,
+        canvas: str = "",
+        clip: str = "",
     ) -> None:
-        """Note a refusal, of a file or of the clip that would start there; without a reason, take it back."""
+        """Note a refusal, of a file or of the clip that would start there on a canvas, or of a clip with this id;
+        without a reason, take it back."""
 
     def drops(self) -> Sequence[Drop]:
-        """The refusals noted, each with `source` and `start`."""
+        """The refusals noted, each with `source`, `reason`, `rule`, `start`, `canvas` and `clip`."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,7 +23,7 @@ from yozora.video import Canvas, Record, probe
 from yozora.video.clip import Frames
 
 FACTS = ("country", "language", "domain")  # that a row keeps of what is said of its file
-VERSION = 3  # to be raised when the same film gives other clips or measures
+VERSION = 4  # to be raised when the same film gives other clips or measures
 AHEAD = 4  # clips or pictures of a master that wait to be encoded while the film is read on
 
 Result = TypeVar("Result")
@@ -32,9 +32,13 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Job:
     """A file that may be used: its SHA-256, what is said of it, whose it is, its split, and how it is to be cut and
-    measured."""
+    measured.
+
+    path: absolute, since whoever reads it may work in another folder. source: the file's name as rows have it.
+    """
 
     path: Path
+    source: str
     digest: str
     sidecar: Sidecar
     licence: str
@@ -46,30 +50,38 @@ class Job:
     taps: Taps = USUAL
 
     @property
-    def source(self) -> str:
-        """The file's name as rows have it."""
-        return shown(self.path)
-
-    @property
     def key(self) -> str:
         """The same for a job that would give the same clips and rows."""
-        return hashlib.sha256(f"{VERSION} {self!r}".encode()).hexdigest()
+        named = replace(self, path=Path(self.path.parent.name))  # words of last resort
+        return hashlib.sha256(f"{VERSION} {named!r}".encode()).hexdigest()
+
+    def sentence(self, error: Exception) -> str:
+        """An error in words that name the file as its rows do."""
+        return sentence(self.source, error).replace(shown(self.path), self.source)
 
 
 @dataclass(frozen=True)
 class Left:
-    """A clip that was left out: its source, the second it starts at, the threshold it missed, the reason."""
+    """A clip that was left out: its source, the second it starts at, its canvas, the threshold it missed, the reason,
+    and its id where it is noted by that."""
 
     source: str
     start: float
+    canvas: str
     rule: str
     reason: str
+    clip: str = ""
+
+    @property
+    def place(self) -> tuple[float, str, str]:
+        """Which clip of its source it is."""
+        return self.start, self.canvas, self.clip
 
 
 @dataclass
 class Taken:
-    """What came of a job: rows of the clips that are in their place, clips that were left out, and a sentence if the
-    file could not be read to its end."""
+    """What came of a job: rows of the clips that are in their place, clips that were left out, and sentences if the
+    file could not be read to its end or its clips not be stored."""
 
     rows: list[Any] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
@@ -85,12 +97,13 @@ def take(recorder: Callable[[], AbstractContextManager[Recorder]], job: Job) -> 
             for cut, record in judged(job, shelf.begin, taken.left):
                 shelf.put(cut, record)
         except Exception as error:  # whatever a damaged film brings down, the others are to go on
-            taken.errors.append(sentence(job.source, error))
+            taken.errors.append(job.sentence(error))
         try:
             shelf.close()
         except Exception as error:
-            taken.errors.append(sentence(job.source, error))
+            taken.errors.append(job.sentence(error))
         taken.rows = shelf.rows
+        taken.errors = list(dict.fromkeys(taken.errors))  # what failed to be stored is said twice
     return taken
 
 
@@ -192,9 +205,9 @@ def judged(
     info = probe(job.path)
     source = info.width, info.height
     for cut in cuts(job.path, job.format.of(source), begin, job.taps):
-        missed = job.sieve.missed(cut.measures, cut.seconds if cut.count > 1 else 0.0)
+        missed = job.sieve.missed(cut.measures, 0.0 if info.still else cut.seconds)
         if missed is not None:
-            left.append(Left(job.source, cut.start, *missed))
+            left.append(Left(job.source, cut.start, str(cut.canvas), *missed))
             yield cut, None
             continue
         words, origin = captions_of(
@@ -220,7 +233,8 @@ def facts(job: Job, cut: Cut) -> dict[str, Any]:
     """What is known of a clip besides its place and words."""
     said = {name: value for name in FACTS if (value := readable(getattr(job.sidecar, name)))}
     measures = rounded(cut.measures.to_json())
-    return {"shot": cut.shot, "file": job.digest, "measures": measures, **said}
+    faces = {"faces": "hidden"} if job.taps.blur_faces else {}
+    return {"shot": cut.shot, "file": job.digest, "measures": measures, **faces, **said}
 
 
 def rounded(measures: dict[str, Any]) -> dict[str, Any]:

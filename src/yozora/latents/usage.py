@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from yozora.corpus.report import Bucket, Stock, clips_of
-from yozora.corpus.schema import SPLITS
 from yozora.latents.buckets import Shape, grouped
+from yozora.video import SPLITS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ spdx.org and opensource.org.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,6 +81,13 @@ def parse(expression: str) -> Any:
 def check_licence(expression: str) -> str:
     """The expression in SPDX's own spelling, such as "MIT AND CC-BY-4.0". Raises YozoraError as `parse` does."""
     return str(parse(expression))
+
+
+def all_of(expressions: Iterable[str]) -> str:
+    """The expression by which each of these holds; empty for none. Raises YozoraError as `parse` does."""
+    each = dict.fromkeys(map(check_licence, expressions))
+    joined = " AND ".join(f"({one})" if " OR " in one else one for one in each)
+    return str(spdx().dedup(parse(joined))) if joined else ""
 
 
 def weigh(parsed: Any, one: Callable[[str], Says]) -> Says:

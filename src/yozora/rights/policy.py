@@ -20,6 +20,7 @@ from yozora.rights.signals.read import KINDS
 from yozora.rights.signals.signal import Says, Signal
 
 ACTIONS = ("refuse", "pass")
+COUNTRY = re.compile("[A-Z]{2}")  # ISO 3166-1 alpha-2
 ANSWERS = (
     "constrained",
     "unreadable",
@@ -232,6 +233,12 @@ def by_country(case: Case) -> Iterator[Refusal]:
     country = case.evidence.country.strip().upper()
     if country in case.policy.countries_refused:
         yield "country.refused", f"The policy takes no footage from {country}."
+    asked = case.policy.countries_refused or case.policy.country_unknown == "refuse"
+    if country and asked and not COUNTRY.fullmatch(country):
+        yield (
+            "country.not-understood",
+            f"'{country[:80]}' is no country's ISO 3166 code of two letters, such as PT.",
+        )
     if not country and case.policy.country_unknown == "refuse":
         yield "country.unknown", "Nobody has said which country the footage comes from."
 
@@ -259,7 +266,9 @@ def by_licence(case: Case) -> Iterator[Refusal]:
 
 def named(evidence: Evidence) -> tuple[str, ...]:
     """The licences that the signals name, each once, those that are no expressions included."""
-    return tuple(dict.fromkeys(signal.licence for signal in evidence.signals if signal.licence))
+    return tuple(
+        dict.fromkeys(licence for signal in evidence.signals for licence in signal.licences)
+    )
 
 
 def is_allowed(policy: Policy, expression: str, reasons: dict[str, str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from yozora.errors import YozoraError
 from yozora.rights.consent import USES
-from yozora.rights.policy import ACTIONS, ANSWERS, Policy
+from yozora.rights.policy import ACTIONS, ANSWERS, COUNTRY, Policy
 from yozora.rights.signals.read import KINDS
 
 # Every table and key there is; True where it may be left out.
@@ -84,7 +84,7 @@ class Reader:
             without_release=self.one_of("people", "without_release", ACTIONS),
             people_unknown=self.one_of("people", "unknown", ACTIONS),
             uncleared=self.one_of("third_party", "uncleared", ACTIONS),
-            countries_refused=tuple(code.upper() for code in self.texts("countries", "refused")),
+            countries_refused=self.countries("countries", "refused"),
             country_unknown=self.one_of("countries", "unknown", ACTIONS),
             expires=self.day("", "expires"),
         )
@@ -145,6 +145,15 @@ class Reader:
         if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
             raise self.error(f"'{shown(table, key)}' must be a list of texts")
         return tuple(value)
+
+    def countries(self, table: str, key: str) -> tuple[str, ...]:
+        codes = tuple(code.upper() for code in self.texts(table, key))
+        for code in codes:
+            if not COUNTRY.fullmatch(code):
+                raise self.error(
+                    f"'{code}' of '{shown(table, key)}' is no country's ISO 3166 code of two letters"
+                )
+        return codes
 
     def day(self, table: str, key: str) -> date | None:
         value = self.tables[table].get(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yozora.video.canvas import Canvas
-from yozora.video.clip import Clip, Info, Record
+from yozora.video.clip import SPLITS, Clip, Info, Record
 from yozora.video.geometry import fit
 from yozora.video.reading import MAX_CLIP_BYTES, MAX_PIXELS, probe, read, read_image, stream
 from yozora.video.sheet import contact_sheet
@@ -15,6 +15,7 @@ __all__ = [
     "MAX_CLIP_BYTES",
     "MAX_PIXELS",
     "SOUND_RATE",
+    "SPLITS",
     "Canvas",
     "Clip",
     "Info",

@@ -68,11 +68,14 @@ class Canvas:
 
         Known as aspect-ratio bucketing: little is padded, and models learn more shapes than one.
         """
+        wanted = source[0] / source[1]
+        return min(self.buckets(), key=lambda c: abs(math.log(c.width / c.height / wanted)))
+
+    def buckets(self) -> list[Canvas]:
+        """This canvas and those of about its area in the other `ASPECTS`."""
         own = self.width / self.height
         others = sorted(ASPECTS, key=lambda aspect: abs(math.log(aspect / own)))[1:]
-        canvases = [self, *(self._in(aspect) for aspect in others)]
-        wanted = source[0] / source[1]
-        return min(canvases, key=lambda c: abs(math.log(c.width / c.height / wanted)))
+        return [self, *(self._in(aspect) for aspect in others)]
 
     def _in(self, aspect: float) -> Canvas:
         area = self.width * self.height

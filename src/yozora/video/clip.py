@@ -16,6 +16,8 @@ from yozora.errors import YozoraError
 
 Frames = NDArray[np.uint8]
 
+SPLITS = ("train", "validation", "heldout")
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -83,9 +85,9 @@ class Clip:
 class Record:
     """What travels with a clip: captions, rights, split and labels.
 
-    captions: dense first, then shorter ones. licence: an SPDX expression. split: train,
-    validation or heldout. labels: anything JSON can hold (a scene and its truth for world
-    clips; content rectangle and start time for footage).
+    captions: dense first, then shorter ones. licence: an SPDX expression. split: one of
+    SPLITS. labels: anything JSON can hold (a scene and its truth for world clips; content rectangle and start time for
+    footage).
     """
 
     captions: tuple[str, ...]

@@ -28,10 +28,12 @@ JPEG_XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 BMFF_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 BMFF_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 BMFF_FIRST = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"uuid", b"styp"}
-PACKET = re.compile(
-    rb"(<[?]xpacket begin=.*?)<[?]xpacket end=|(<x:xmpmeta\b.*?</x:xmpmeta\s*>)", re.DOTALL
-)
-OPENINGS = (b"<?xpacket begin=", b"<x:xmpmeta")
+OPENING = re.compile(rb"<[?]xpacket begin=|<x:xmpmeta\b")
+END = {
+    b"<?xpacket begin=": re.compile(rb"<[?]xpacket end="),
+    b"<x:xmpmeta": re.compile(rb"</x:xmpmeta\s*>"),
+}
+PNG_XMP = b"XML:com.adobe.xmp\0"
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,11 @@ def png(file: BinaryIO, size: int) -> Iterator[Piece]:
         length, kind = number(file, 4), take(file, 4)
         if kind == b"IEND":
             break
-        if kind == b"iTXt" and length <= MAX_PACKET:
-            keyword, _, rest = take(file, length).partition(b"\0")
-            if keyword == b"XML:com.adobe.xmp":
-                yield Piece(XMP, "iTXt", international_text(rest))
+        if kind == b"iTXt" and length >= len(PNG_XMP):
+            if take(file, len(PNG_XMP)) == PNG_XMP:
+                yield Piece(XMP, "iTXt", international_text(take(file, length - len(PNG_XMP))))
+            else:
+                skip(file, length - len(PNG_XMP), size)
         else:
             if kind == b"caBX":
                 yield Piece(C2PA, "caBX")
@@ -288,15 +291,25 @@ def scan(file: BinaryIO, size: int) -> Iterator[Piece]:
     for start in sorted({0, max(0, size - SCAN)}):
         file.seek(start)
         data = file.read(SCAN)
-        if any(
-            opening in data for opening in OPENINGS
-        ):  # a search far faster than the expression's
-            for found in PACKET.finditer(data):
-                yield Piece(XMP, f"byte {start + found.start()}", found[1] or found[2])
-            if any(opening in PACKET.sub(b"", data) for opening in OPENINGS):
-                raise UnreadableError("a packet has no end")
+        for place, packet in packets(data):
+            yield Piece(XMP, f"byte {start + place}", packet)
         for store in re.finditer(rb"jumb", data):
             if is_c2pa(data[store.start() : store.start() + 128]):
                 yield Piece(C2PA, f"byte {start + store.start()}")
         if start + SCAN >= size:
             break
+
+
+def packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The XMP packets in some bytes, each with its place. Raises UnreadableError at the first that has no end, so that
+    each byte is looked at once, however many seem to begin."""
+    after = 0
+    for opening in OPENING.finditer(data):
+        if opening.start() < after:
+            continue  # within a packet
+        end = END[opening[0]].search(data, opening.end())
+        if end is None:
+            raise UnreadableError("a packet has no end")
+        after = end.end()
+        wrapped = opening[0].startswith(b"<?")
+        yield opening.start(), data[opening.start() : end.start() if wrapped else after]

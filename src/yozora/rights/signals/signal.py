@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ class Signal:
     """One reader's answer for one file.
 
     kind: which signal, such as "plus.data-mining". where: the file, and the place in it. raw: as found, at most
-    RAW_BYTES. digest: SHA-256, in hex, of all of it. reader: name and version of what read it. licence: the SPDX
-    expression that the signal names, if it names one. note: what a person should know, such as why it is unreadable.
+    RAW_BYTES. digest: SHA-256, in hex, of all of it. reader: name and version of what read it. licences: the SPDX
+    expressions that are named anywhere where this kind is looked for. licence: the one that this answer rests on, if it
+    rests on one. note: what a person should know, such as why it is unreadable.
     """
 
     kind: str
@@ -50,7 +51,12 @@ class Signal:
     raw: bytes = b""
     digest: str = ""
     licence: str = ""
+    licences: tuple[str, ...] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.licence and self.licence not in self.licences:
+            object.__setattr__(self, "licences", (self.licence, *self.licences))
 
     def to_json(self) -> dict[str, Any]:
         """The signal as JSON types; bytes that are no UTF-8 are escaped."""
@@ -75,7 +81,8 @@ def signal(
     data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
     digest = hashlib.sha256(data).hexdigest() if data else ""
     place = str(where).encode(errors="replace").decode()
-    return Signal(kind, says, reader, place, data[:RAW_BYTES], digest, licence, note)
+    raw = data[:RAW_BYTES]
+    return Signal(kind, says, reader, place, raw, digest, licence, note=note)
 
 
 def regular(path: Path) -> Path:
@@ -86,9 +93,16 @@ def regular(path: Path) -> Path:
 
 
 def strictest(kind: str, reader: str, found: Iterable[Signal]) -> Signal:
-    """Of all that was found of one kind, the one that forbids most; ABSENT when nothing was found."""
-    ranked = sorted(found, key=lambda one: STRICTEST.index(one.says))
-    return ranked[0] if ranked else signal(kind, Says.ABSENT, reader)
+    """Of all that was found of one kind, the one that forbids most, with the licences of all; ABSENT when nothing was
+    found.
+
+    Of equals one without a licence: a policy can weigh a licence, and has no say in other conditions.
+    """
+    ranked = sorted(found, key=lambda one: (STRICTEST.index(one.says), bool(one.licence)))
+    if not ranked:
+        return signal(kind, Says.ABSENT, reader)
+    licences = dict.fromkeys(licence for one in ranked for licence in one.licences)
+    return replace(ranked[0], licences=tuple(licences))
 
 
 def strictest_answer(answers: Iterable[Says]) -> Says:
