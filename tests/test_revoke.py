@@ -142,9 +142,12 @@ def test_a_file_taken_back_cannot_come_again(corpus: Corpus, tmp_path: Path) -> 
         corpus, [other], licence="CC-BY-4.0", renditions=[Canvas(48, 32, 8)], seconds=5 / 8
     )
     assert len(corpus.rows()) == rows - 3
-    assert (report.added, report.duplicates) == (0, 0)
+    assert (report.added, report.duplicates, len(report.refused)) == (0, 0, 1)
     assert {drop["source"] for drop in corpus.drops()} == {str(other), str(tmp_path / "bob.mp4")}
     assert all("taken back" in drop["reason"] for drop in corpus.drops())
+    noted = corpus.drops()
+    ingest_into(corpus, [other], licence="CC-BY-4.0", renditions=[Canvas(48, 32, 8)], seconds=5 / 8)
+    assert corpus.drops() == noted
 
 
 def test_one_clip_is_taken_back_by_the_beginning_of_its_id(corpus: Corpus) -> None:

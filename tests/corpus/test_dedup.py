@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from yozora.corpus.looks import of_row, place, read_looks
 from yozora.corpus.report import check
 from yozora.corpus.search import by_look
 from yozora.footage.ingest import ingest_into
+from yozora.recipes import sieve_recipe
 from yozora.revoke import revoke
 from yozora.video import Clip, write
 from yozora.video.canvas import Canvas
@@ -154,3 +156,31 @@ def test_search_finds_what_looks_alike(tmp_path: Path, films: list[Path]) -> Non
     found = by_look(corpus, [of_row(corpus, copy)])
     assert {one.row.id for one in found[:2]} == {a.id, copy.id}
     assert found[1].fit > 0.9 > found[2].fit
+
+
+def test_what_was_left_out_as_a_copy_stays_out_whatever_an_ingest_does(
+    tmp_path: Path,
+) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    frames = np.concatenate([scene(0), scene(0)[::-1]])
+    mirrored = np.ascontiguousarray(frames[:, :, ::-1])
+    films = [tmp_path / "a.mp4", tmp_path / "mirrored.mp4"]
+    for path, shown in zip(films, (frames, mirrored), strict=True):
+        write(Clip(shown, 8.0), path)
+    canvases = {"renditions": [Canvas(112, 64, 8.0), Canvas(96, 64, 8.0)]}
+
+    def take(**options: Any) -> None:
+        ingest_into(corpus, films, **{"licence": "CC0-1.0", "split": "train", **options})
+
+    take(**canvases)
+    left = {one.clip for one in dedup(corpus)}
+    assert len(left) == 4
+    noted = corpus.drops()
+    assert {drop["clip"] for drop in noted} == left
+    assert {drop["canvas"] for drop in noted} == {"112x64@8", "96x64@8"}
+    for options in ({"stride": 1}, {"licence": None}, {"sieve": sieve_recipe("everything")}):
+        take(**options)
+        assert [drop for drop in corpus.drops() if drop["start"] is not None] == noted
+    take(**canvases)
+    assert corpus.drops() == noted
+    assert left.isdisjoint(corpus.ids())

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
 from yozora.footage.cut import Cut, cuts
-from yozora.footage.ingest import Report, ingest_into, split_of
+from yozora.footage.ingest import ENGINES, Report, ingest_into, split_of
+from yozora.footage.taps.learned import Taps
 from yozora.recipes import sieve_recipe
 from yozora.video import Canvas, Clip, write
 
@@ -443,3 +445,99 @@ def test_terms_that_are_missing_are_named(corpus: Corpus, tmp_path: Path) -> Non
     path.with_suffix(".json").write_text('{"terms": "terms.pdf"}')
     ((_, reason),) = take(corpus, path).refused
     assert reason.startswith(f"{tmp_path / 'terms.pdf'} cannot be read")
+
+
+def starts(corpus: Corpus) -> list[tuple[float | None, str]]:
+    return sorted((drop["start"] or 0.0, drop["canvas"]) for drop in corpus.drops())
+
+
+def test_what_is_noted_of_a_clip_is_taken_back_by_those_who_cut_it_so_alone(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    path, large = frozen(tmp_path / "frozen.mp4"), Canvas(224, 128, 8)
+    take(corpus, path, renditions=[Canvas(112, 64, 8), large])
+    noted = [(start, canvas) for start in (0, 17 / 8) for canvas in ("112x64@8", "224x128@8")]
+    assert starts(corpus) == noted
+    still = sieve_recipe("usual", {"min_motion": "0"})
+    report = take(corpus, path, licence=None)
+    assert (len(report.refused), starts(corpus)) == (1, [(0, ""), *noted])
+    report = take(corpus, path, renditions=[large], sieve=still)
+    assert (report.left_out, starts(corpus)) == ({}, noted[::2])
+    report = take(corpus, path, renditions=[large], sieve=still)
+    assert (report.duplicates, report.left_out) == (1, {})
+
+
+def test_a_film_that_breaks_off_takes_nothing_back(corpus: Corpus, tmp_path: Path) -> None:
+    path = frozen(tmp_path / "f.mp4")
+    whole = path.read_bytes()
+    take(corpus, path)
+    noted = starts(corpus)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert len(take(corpus, path).refused) == 1
+    assert starts(corpus) == [(0, ""), *noted]
+
+
+def test_a_refusal_is_forgotten_when_the_file_is_found_finished(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "f.mp4")
+    take(corpus, path)
+    assert take(corpus, path, licence=None).refused
+    assert len(corpus.drops()) == 1
+    again = take(corpus, path)
+    assert (again.duplicates, again.refused, corpus.drops()) == (3, [], [])
+
+
+def test_what_cannot_be_stored_is_one_refusal_of_one_file(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "f.mp4", 80)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("yozora.corpus.recording.Recorder.store", full)
+    ((source, reason),) = take(corpus, path).refused
+    assert (source, reason.count("No space left")) == (str(path), 1)
+
+
+def test_a_single_frame_of_a_film_is_short_and_no_still(corpus: Corpus, tmp_path: Path) -> None:
+    report = take(corpus, film(tmp_path / "one.mp4", 1))
+    assert (report.added, report.left_out) == (0, {"min_seconds": 1})
+
+
+def test_a_job_can_be_done_in_any_folder(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a cluster's computers would: all that it is sent is unpacked where it works."""
+    film(tmp_path / "films" / "red_bus.mp4")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def sent(work: Any, jobs: Iterable[Any], workers: int) -> Iterator[Any]:
+        for job in jobs:
+            packed = pickle.dumps((work, job))
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            there, done = pickle.loads(packed)
+            result = there(done)
+            monkeypatch.chdir(tmp_path)
+            yield job, result
+
+    monkeypatch.setitem(ENGINES, "ray", sent)
+    report = take(Corpus.open("corpus"), Path("films"), engine="ray")
+    assert (report.added, report.refused) == (3, [])
+    assert {row.source for row in corpus.rows()} == {"films/red_bus.mp4"}
+    assert all(len(corpus.read(row)) == row.frames for row in corpus.rows())
+
+
+def test_the_order_in_which_settings_are_given_does_not_matter(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "f.mp4")
+    canvases = [Canvas(112, 64, 8), Canvas(96, 64, 4)]
+    take(corpus, path, renditions=canvases, taps=Taps(samples=5))
+    (key,) = corpus.finished()
+    take(corpus, path, renditions=[*canvases[::-1], *canvases], taps=Taps(samples=2))
+    assert list(corpus.finished()) == [key]
+    models = Taps(models=("text", "nsfw", "text"))
+    assert models == Taps(models=("nsfw", "text"))

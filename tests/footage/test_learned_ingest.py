@@ -81,10 +81,10 @@ def test_a_file_is_read_again_when_its_taps_change_and_any_number_of_workers_agr
     taps, sieve = Taps(models=("text",)), sieve_recipe("everything")
     take(corpus, tmp_path / "in", taps=taps, sieve=sieve)
     assert len(set(corpus.finished()) - finished) == 2
-    again = take(corpus, tmp_path / "in", taps=replace(taps, samples=1), sieve=sieve)
+    again = take(corpus, tmp_path / "in", taps=replace(taps, samples=2), sieve=sieve)
     assert again.added == 0
     other = Corpus.create(tmp_path / "other")
-    take(other, tmp_path / "in", taps=replace(taps, samples=1), sieve=sieve, workers=2)
+    take(other, tmp_path / "in", taps=replace(taps, samples=2), sieve=sieve, workers=2)
     seen = [{(row.id, row.labels_json) for row in each.rows()} for each in (corpus, other)]
     assert seen[0] == seen[1]
 

@@ -89,6 +89,10 @@ class Corpus:
     def __init__(self, path: Path, state: str | int = "") -> None:
         self.path, self.state = path, state
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Absolute, since whoever it is sent to may work in another folder."""
+        return {"path": self.path.absolute(), "state": self.state}
+
     @classmethod
     def create(cls, directory: str | Path) -> Corpus:
         """A new, empty corpus. Raises YozoraError when the directory holds something."""

@@ -18,6 +18,7 @@ from yozora.video.clip import Frames
 
 DETECTORS: dict[str, type[Detector]] = {"cheap": Shots, "transnet": TransNet}
 MODELS = ("nsfw", "text", "faces", "speech")
+SAMPLES = 3
 COLOUR = 512  # pixels on the longer side of the samples that models look at
 
 
@@ -32,17 +33,21 @@ class Taps:
 
     shots: str = "cheap"
     models: tuple[str, ...] = ()
-    samples: int = 3
+    samples: int = SAMPLES
     blur_faces: bool = False
 
     def __post_init__(self) -> None:
         for name, known in [(self.shots, tuple(DETECTORS)), *((m, MODELS) for m in self.models)]:
             if name not in known:
                 raise YozoraError(f"There is no tap '{name}': choose of {', '.join(known)}.")
-        if self.samples < 1:
+        if self.samples < 2:  # they are not taken clip by clip: with one, clips would go without
             raise YozoraError(
-                f"Models look at one sample of a clip or more, not at {self.samples}."
+                f"Models look at two samples of a clip or more, not at {self.samples}."
             )
+        # The same whatever the order in which models were named, and where samples are of no account.
+        object.__setattr__(self, "models", tuple(name for name in MODELS if name in self.models))
+        if not self.looking:
+            object.__setattr__(self, "samples", SAMPLES)
 
     @property
     def looking(self) -> tuple[str, ...]:
