@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from yozora.artifact import content_hash
 from yozora.corpus.catalogue import REVOKING, Corpus
+from yozora.corpus.lock import locked
+from yozora.corpus.spans import Spans
 from yozora.errors import YozoraError
 from yozora.footage.ingest import ingest_into
 from yozora.latents.buckets import Shape
@@ -19,7 +27,7 @@ from yozora.latents.encode import buckets, text_folder
 from yozora.latents.store import Shards, TextCache
 from yozora.models.vae import Codec, CodecConfig
 from yozora.recipes import sieve_recipe
-from yozora.revoke import revoke
+from yozora.revoke import HEAD, Search, of_holder, planned, revoke
 from yozora.rights.intake import admit_named
 from yozora.video import Canvas, Clip, write
 from yozora.world.dataset import LICENCE, SOURCE, make
@@ -295,3 +303,118 @@ def test_nothing_is_trained_while_clips_are_being_taken_back(corpus: Corpus) -> 
         corpus.cleared(ids)
     with pytest.raises(YozoraError, match="is damaged"):
         revoke(corpus)
+
+
+def shot(path: Path, seed: int = 0) -> Path:
+    """One shot of four seconds at 8 fps in which a picture drifts."""
+    squares = np.random.default_rng(seed).integers(60, 200, (8, 40, 3), np.uint8)
+    wide = squares.repeat(8, 0).repeat(8, 1)
+    return write(Clip(np.stack([wide[:, 2 * t : 2 * t + 96] for t in range(32)]), 8.0), path)
+
+
+NANO, LARGE = Canvas(96, 64, 8.0), Canvas(192, 128, 8.0)
+
+
+def take(corpus: Corpus, path: Path, **options: Any) -> Any:
+    """One second a clip."""
+    given = {"licence": "CC-BY-4.0", "seconds": 9 / 8, "renditions": [NANO], "split": "train"}
+    return ingest_into(corpus, [path], **{**given, **options})
+
+
+def test_a_master_that_came_before_goes_with_its_rendition_and_stays_out(tmp_path: Path) -> None:
+    corpus, path = Corpus.create(tmp_path / "c"), shot(tmp_path / "f.mp4")
+    take(corpus, path, canvas=LARGE)
+    take(corpus, path)  # the renditions come again, without their master
+    assert {row.role for row in corpus.rows()} == {"master", "rendition"}
+    first = corpus.rows(masters=False)[0]
+    revoke(corpus, clips=[first.id])
+    assert corpus.rows() == []
+    other = take(corpus, path, canvas=LARGE, renditions=[Canvas(64, 48, 8.0)])
+    assert (other.added, len(other.refused)) == (0, 1)
+    copy = tmp_path / "copy.mp4"  # another file with the same master
+    copy.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
+    assert take(corpus, copy, canvas=LARGE, renditions=[Canvas(64, 48, 8.0)]).added == 0
+    assert corpus.rows() == []
+    assert list((corpus.path / "clips").rglob("*.mp4")) == []
+
+
+def test_the_same_seconds_go_whatever_their_canvas_and_window_and_others_stay(
+    tmp_path: Path,
+) -> None:
+    corpus, path = Corpus.create(tmp_path / "c"), shot(tmp_path / "f.mp4")
+    alone = take(corpus, shot(tmp_path / "other.mp4", 1)).added
+    take(corpus, path, stride=0.5, renditions=[NANO, LARGE])
+    there = len(corpus.rows())
+    named = next(
+        row for row in corpus.rows() if row.source == str(path) and row.labels["start"] == 0
+    )
+    report = revoke(corpus, clips=[named.id])
+    gone = (0.0, named.seconds)
+    left = [row for row in corpus.rows() if row.source == str(path)]
+    assert left
+    assert len(left) + len(report.clips) + alone == there
+    assert all(row.labels["start"] >= gone[1] for row in left)
+    again = take(corpus, path, stride=0.25, renditions=[Canvas(64, 48, 8.0)])
+    assert (again.added > 0, len(again.refused)) == (True, 1)
+    rows = [row for row in corpus.rows() if row.source == str(path)]
+    assert min(row.labels["start"] for row in rows) >= gone[1]
+    assert all(corpus.read(row).frames.any() for row in rows)
+    take(corpus, path, stride=0.25, renditions=[Canvas(64, 48, 8.0)])
+    assert len(corpus.finished()) == 2
+
+
+def test_clips_that_come_while_it_is_asked_for_are_taken_back_too(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shot(tmp_path / "late.mp4")
+
+    @contextmanager
+    def late(*arguments: Any, **options: Any) -> Iterator[None]:
+        if options["alone"]:
+            take(corpus, path, holder=ANN)
+        with locked(*arguments, **options):
+            yield
+
+    monkeypatch.setattr("yozora.revoke.locked", late)
+    revoke(corpus, holders=[ANN])
+    assert {row.holder for row in corpus.rows(kind="footage")} == {BOB}
+
+
+def test_nothing_comes_in_until_what_was_interrupted_is_finished(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    task = planned(corpus, of_holder(corpus, ANN), "takedown")
+    (corpus.path / REVOKING).write_text(json.dumps(asdict(task)))
+    with pytest.raises(YozoraError, match="being taken back"):
+        take(corpus, shot(tmp_path / "f.mp4"))
+    assert len(revoke(corpus).clips) == 3
+    assert take(corpus, tmp_path / "f.mp4").added
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=8)
+
+
+@given(SPANS, st.integers(0, 40), st.integers(1, 9))
+def test_stretches_meet_where_they_share_time(
+    some: list[tuple[int, int]], start: int, length: int
+) -> None:
+    spans = [(a / 3, a / 3 + n / 3) for a, n in some]
+    shared = any(a < start + length and start < a + n for a, n in some)
+    assert Spans(spans).meet((start / 3, start / 3 + length / 3)) == shared
+
+
+@given(st.data())
+def test_a_search_finds_what_a_file_holds_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Also across the borders of what is looked at together."""
+    texts = st.binary(min_size=HEAD, max_size=40)
+    held, others = data.draw(st.lists(texts, max_size=4)), data.draw(st.lists(texts, max_size=4))
+    between = data.draw(st.lists(st.binary(max_size=70), min_size=len(held), max_size=len(held)))
+    whole = b"".join(part for pair in zip(between, held, strict=True) for part in pair)
+    file = tmp_path_factory.mktemp("search") / "file"
+    file.write_bytes(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yozora.revoke.BLOCK", data.draw(st.integers(1, 64)))
+        found = set(Search([*held, *others]).held(file))
+    assert found == {needle for needle in [*held, *others] if needle in whole}

@@ -247,7 +247,7 @@ def parse_canvases(texts: Iterable[str]) -> list[Canvas]:
 )
 @click.option(
     "--samples",
-    type=COUNT,
+    type=click.IntRange(2),
     default=3,
     show_default=True,
     help="Pictures of each clip that models look at, at most one each half second.",

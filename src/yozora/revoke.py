@@ -13,17 +13,20 @@ small files are alike.
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from yozora.artifact import content_hash, write_atomic
 from yozora.corpus.catalogue import LEDGER, REVOKING, Corpus
 from yozora.corpus.lock import locked
 from yozora.corpus.notes import DROPS, FINISHED
-from yozora.corpus.schema import Row, source_digest
+from yozora.corpus.schema import Row, source_digest, span_of
+from yozora.corpus.spans import Span, Spans
 from yozora.errors import YozoraError
 from yozora.latents.store import caption_key, prune
 from yozora.review.answers import forget, remains
@@ -32,6 +35,8 @@ from yozora.rights.record import REASONS, SHA256
 WINDOW = 32  # bytes of a clip's file that are searched for
 WINDOWS = 4  # of each file
 SHORTEST = 12  # bytes; shorter captions are found anywhere by chance
+HEAD = 8  # bytes of a needle that are compared first; none is shorter
+BLOCK = 2**24  # bytes of a file that are looked at together
 
 Progress = Callable[[str, int, int], None]  # what is searched, files done, files in all
 
@@ -93,6 +98,33 @@ def revoke(
     """
     if reason not in REASONS:
         raise YozoraError(f"'{reason}' is no reason to revoke: use one of {', '.join(REASONS)}.")
+    if dry_run:
+        return reported(corpus, whole_task(corpus, holders, sources, clips, reason))
+    with locked(
+        corpus.path, alone=True
+    ):  # nothing comes in between what is planned and what is done
+        task = whole_task(corpus, holders, sources, clips, reason)
+        report = reported(corpus, task)
+        write_atomic(corpus.path / REVOKING, json.dumps(asdict(task), ensure_ascii=False))
+        return replace(report, searched=finish(corpus, task, progress))
+
+
+def reported(corpus: Corpus, task: Task) -> Report:
+    """What a task would take back."""
+    return Report(task.clips, task.names, consumers(corpus, task.clips))
+
+
+# --- what is meant ---------------------------------------------------------------------------------
+
+
+def whole_task(
+    corpus: Corpus,
+    holders: Sequence[str],
+    sources: Sequence[str],
+    clips: Sequence[str],
+    reason: str,
+) -> Task:
+    """What is asked for, and what an interrupted call left to do. Raises YozoraError as `revoke` does."""
     left = read_task(corpus)
     if left is None and not (holders or sources or clips):
         raise YozoraError(
@@ -104,17 +136,7 @@ def revoke(
         *(of_clip(corpus, start) for start in clips),
     ]
     task = planned(corpus, list(dict.fromkeys(digests)), reason)
-    if left is not None:
-        task = task.with_rest(left)
-    report = Report(task.clips, task.names, consumers(corpus, task.clips))
-    if dry_run:
-        return report
-    with locked(corpus.path, alone=True):
-        write_atomic(corpus.path / REVOKING, json.dumps(asdict(task), ensure_ascii=False))
-        return replace(report, searched=finish(corpus, task, progress))
-
-
-# --- what is meant ---------------------------------------------------------------------------------
+    return task.with_rest(left) if left is not None else task
 
 
 def of_holder(corpus: Corpus, holder: str) -> list[str]:
@@ -152,12 +174,11 @@ def found(digests: list[str], what: str, corpus: Corpus) -> list[str]:
 
 
 def planned(corpus: Corpus, digests: list[str], reason: str) -> Task:
-    """The task of taking back these sources and clips."""
+    """The task of taking back these sources and clips, and all that shows some of the same."""
     ledger, rows, named = corpus.ledger, corpus.rows(), set(digests)
     of_sources = {clip for digest in digests for clip in ledger.clips_of(digest)}
     meant = [r for r in rows if r.id in of_sources or r.id in named or source_digest(r) in named]
-    masters = {row.master for row in meant if row.master}  # a rendition shows what its master shows
-    doomed = [row for row in rows if row in meant or row.master in masters]
+    doomed = with_families(meant, rows)
     there = {row.id for row in doomed}
     staying = {caption for row in rows if row.id not in there for caption in row.captions}
     said = dict.fromkeys(caption for row in doomed for caption in row.captions)
@@ -172,6 +193,23 @@ def planned(corpus: Corpus, digests: list[str], reason: str) -> Task:
             {row.source for row in doomed} | {str(payload["path"]) for payload in called if payload}
         ),
     )
+
+
+def with_families(meant: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """These rows, those of the same seconds of the same film, on whatever canvas, and the whole stretches, masters and
+    renditions, that any of them are of."""
+    spans: dict[str, list[Span]] = {}
+    for row in meant:
+        if span := span_of(row):
+            spans.setdefault(source_digest(row), []).append(span)
+    films = {source: Spans(some) for source, some in spans.items()}
+    ids, masters = {row.id for row in meant}, {row.master for row in meant if row.master}
+    for row in rows:
+        film, span = films.get(source_digest(row)), span_of(row)
+        if film is not None and span is not None and film.meet(span):
+            ids.add(row.id)
+            masters |= {row.master} - {""}
+    return [row for row in rows if row.id in ids or row.master in masters]
 
 
 def windows(file: Path) -> Iterator[bytes]:
@@ -215,19 +253,20 @@ def finish(corpus: Corpus, task: Task, progress: Progress) -> int:
 
     Raises YozoraError when something is left; the note stays then.
     """
-    corpus.ledger.revoke([*task.digests, *task.clips], task.reason)
-    corpus.remove(task.clips, task.names)
-    forget(corpus.path, task.clips)
+    revoked = corpus.ledger.revoke([*task.digests, *task.clips], task.reason)
+    clips = {*task.clips, *set(revoked).intersection(corpus.ids())}
+    corpus.remove(clips, task.names)
+    forget(corpus.path, clips)
     rows = corpus.rows()
-    clips = {row.id for row in rows}
+    staying = {row.id for row in rows}
     for folder in folders(corpus.path / "latents"):
-        prune(folder, clips)
+        prune(folder, staying)
     said = {caption_key(caption) for row in rows for caption in row.captions} | {caption_key("")}
     for folder in folders(corpus.path / "text"):
         prune(folder, said)
     found, searched = search(corpus, task, rows, progress)
-    left = corpus.remains(set(task.clips)) + remains(corpus.path, task.clips) + found
-    if corpus.ledger.unerased([*task.digests, *task.clips]):
+    left = corpus.remains(clips) + remains(corpus.path, clips) + found
+    if corpus.ledger.unerased([*task.digests, *clips]):
         left.append(f"{corpus.ledger.path} still holds words")
     if left:
         raise YozoraError(
@@ -256,13 +295,14 @@ def search(
     ]
     staying = b"\n".join(text.encode() for row in rows for text in spoken(row)) if needles else b""
     catalogue = corpus.path / "catalogue.lance"
+    seeker = Search(needles)
     left, size = [], 0
     for number, path in enumerate(files):
         progress("searching", number, len(files))
         if not path.exists():  # whoever serves a review makes previews and drops them
             continue
         size += path.stat().st_size
-        for needle in held(path, needles):
+        for needle in seeker.held(path):
             if not (path.is_relative_to(catalogue) and needle in staying):
                 left.append(f"{path} holds {needles[needle]}")
     return left, size
@@ -279,9 +319,47 @@ def spoken(row: Row) -> tuple[str, ...]:
     return (*row.captions, row.source, row.url, row.holder, row.labels_json)
 
 
-def held(file: Path, needles: Collection[bytes]) -> list[bytes]:
-    """Which needles a file holds."""
-    if not needles or not file.stat().st_size:
-        return []
-    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return [needle for needle in needles if data.find(needle) >= 0]
+class Search:
+    """Looks for many needles in one pass over each file: only where their first bytes stand are they compared."""
+
+    def __init__(self, needles: Collection[bytes]) -> None:
+        self._longest = max(map(len, needles), default=0)
+        self._beginning: dict[bytes, list[bytes]] = {}
+        for needle in needles:
+            self._beginning.setdefault(needle[:HEAD], []).append(needle)
+        heads = np.frombuffer(b"".join(self._beginning), np.uint8).reshape(-1, HEAD)
+        self._heads = as_numbers(heads.T)
+        self._pairs = np.zeros(
+            2**16, bool
+        )  # of the first two bytes, which rule nearly all places out
+        self._pairs[self._heads & 0xFFFF] = True
+
+    def held(self, file: Path) -> list[bytes]:
+        """Which needles a file holds."""
+        found: dict[bytes, None] = {}
+        with file.open("rb") as handle:
+            data = b""
+            while self._beginning and (more := handle.read(BLOCK)):
+                data = data[max(0, len(data) - self._longest + 1) :] + more
+                for place in self._places(data):
+                    some = self._beginning[data[place : place + HEAD]]
+                    found |= dict.fromkeys(n for n in some if data.startswith(n, place))
+        return list(found)
+
+    def _places(self, data: bytes) -> list[int]:
+        """Where the first bytes of a needle stand."""
+        octets = np.frombuffer(data, np.uint8)
+        count = len(octets) - HEAD + 1
+        if count < 1:
+            return []
+        pairs = octets[:-1] | octets[1:].astype(np.uint16) << 8
+        likely = np.flatnonzero(self._pairs[pairs[:count]])
+        heads = as_numbers(octets[likely + number] for number in range(HEAD))
+        places: list[int] = likely[np.isin(heads, self._heads)].tolist()
+        return places
+
+
+def as_numbers(columns: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint64]:
+    """Numbers [N] by their bytes [N] each, the lowest first."""
+    found = [octets.astype(np.uint64) << np.uint64(8 * n) for n, octets in enumerate(columns)]
+    return np.asarray(np.bitwise_or.reduce(found), np.uint64)

@@ -81,9 +81,13 @@ def recaptioned(row: Row, made: Made) -> Row:
 def keeping(row: Row, old: Row) -> Row:
     """A row that comes again, with the caption that was made of the old one if it comes with the same words as that.
 
-    The file stays, and so does what wrote it.
+    The file stays, and so does what wrote it; so do its master, where it comes without one, and what was measured of it
+    and is not this time.
     """
-    row = replace(row, encoder=old.encoder)
+    row = replace(row, encoder=old.encoder, master=row.master or old.master)
+    measures = {**old.labels.get("measures", {}), **row.labels.get("measures", {})}
+    if measures.keys() > row.labels.get("measures", {}).keys():
+        row = with_labels(row, {**row.labels, "measures": measures})
     words = row.captions, str(row.labels.get("caption", ""))
     if not made_of(old) or made_of(row) or words != own_words(old):
         return row

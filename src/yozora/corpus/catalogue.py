@@ -49,9 +49,11 @@ from yozora.corpus.schema import (
     from_table,
     same_source,
     source_digest,
+    span_of,
     start_of,
     to_table,
 )
+from yozora.corpus.spans import Spans
 from yozora.errors import YozoraError
 from yozora.rights import record
 from yozora.rights.intake import named_source
@@ -274,11 +276,7 @@ class Corpus:
         Raises YozoraError unless every one of them is allowed for the use that the policy is for, and while clips are
         being taken back.
         """
-        if (self.path / REVOKING).exists():
-            raise YozoraError(
-                f"Clips are being taken back from {self.path}: if nobody is at it, "
-                f"`yozora revoke --corpus {self.path}` finishes what was interrupted."
-            )
+        self._require_settled()
         return self.ledger.manifest(clips, self.policy.use)
 
     def encoded(self, clips: Iterable[str], where: str) -> None:
@@ -338,7 +336,8 @@ class Corpus:
         """Make stored clips known, as `add` does; None stands for a clip that came before.
 
         Clips are to be stored while this is at work, so that what nobody knows yet is not taken for a leftover.
-        ``committed`` is called whenever all rows so far are known for good.
+        ``committed`` is called whenever all rows so far are known for good. Raises YozoraError as `add` does, and while
+        clips are being taken back.
         """
         self._require_present()
         pending: list[Row] = []
@@ -346,6 +345,7 @@ class Corpus:
         done, count = 0, Counter[str]()
         last = time.monotonic()
         with locked(self.path, alone=False):
+            self._require_settled()
             try:
                 for row in rows:
                     done += 1
@@ -431,8 +431,8 @@ class Corpus:
 
     def finish(self, key: str, source: str, clips: Sequence[str]) -> None:
         """Note that a file was taken in to its end, and which clips are of it."""
-        gone = set(self.ledger.standing(clips)["revoked"])
-        kept = [clip for clip in clips if clip not in gone]
+        there = self.pick(clips)
+        kept = [clip for clip in clips if clip in there]
         notes.add(self.path / notes.FINISHED, {"key": key, "source": source, "clips": kept})
 
     def leave_out(self, clips: Mapping[str, str], rule: str) -> None:
@@ -506,6 +506,14 @@ class Corpus:
                 f"{self.path}@{self.state} is a state of the past: change {self.path} itself."
             )
 
+    def _require_settled(self) -> None:
+        """Raises YozoraError while clips are being taken back, and after that was interrupted."""
+        if (self.path / REVOKING).exists():
+            raise YozoraError(
+                f"Clips are being taken back from {self.path}: if nobody is at it, "
+                f"`yozora revoke --corpus {self.path}` finishes what was interrupted."
+            )
+
     def _commit(self, rows: list[Row], revoked: list[tuple[str, str]]) -> dict[str, int]:
         """Append the rows whose clip is new, put those that differ in the old ones' place; says how many.
 
@@ -542,25 +550,43 @@ class Corpus:
             raise YozoraError(f"{self._catalogue} could not take new rows: {error}.") from error
 
     def _entered(self, rows: list[Row], revoked: list[tuple[str, str]]) -> list[Row]:
-        """The rows whose clips the ledger knows when this returns: all but those that were revoked once."""
+        """The rows whose clips the ledger knows when this returns: all but those that show what was revoked once."""
         if not rows:
             return []
         ids = [row.id for row in rows]
-        gone = set(self.ledger.standing(ids)["revoked"])
+        gone = self._gone(rows)
+        there = self.pick(gone)
         for row in rows:
             if row.id in gone:
-                (self.path / row.path).unlink(missing_ok=True)
+                if row.id not in there:
+                    (self.path / row.path).unlink(missing_ok=True)
                 revoked.append((row.source, "Clips of it were taken back once, and stay out."))
         known = self.ledger.made_from(ids)
         kept = [row for row in rows if row.id not in gone]
         self.ledger.append(
             *(
-                record.clip(row.id, source, start=start_of(row), captions=row.captions)
+                record.clip(
+                    row.id,
+                    source,
+                    start=start_of(row),
+                    seconds=row.seconds,
+                    captions=row.captions,
+                )
                 for row in kept
                 if (source := source_digest(row)) not in known[row.id]
             )
         )
         return kept
+
+    def _gone(self, rows: list[Row]) -> set[str]:
+        """The clips that were revoked, are renditions of one that was, or show some of the same seconds of a film."""
+        asked = {row.id for row in rows} | {row.master for row in rows if row.master}
+        revoked = set(self.ledger.standing(asked)["revoked"])
+        spans = {(row.id, source_digest(row)): span for row in rows if (span := span_of(row))}
+        back = {source: Spans(self.ledger.taken_back(source)) for _, source in spans}
+        return {row.id for row in rows if row.id in revoked or row.master in revoked} | {
+            clip for (clip, source), span in spans.items() if back[source].meet(span)
+        }
 
     def _compact(self) -> None:
         """Merge the small fragments that many commits leave."""

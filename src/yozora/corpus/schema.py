@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from yozora.corpus.spans import Span
 from yozora.errors import YozoraError
 from yozora.rights.intake import named_source
 from yozora.rights.record import SHA256
@@ -155,6 +156,12 @@ def start_of(row: Row) -> float | None:
     """Where in its source a clip begins, in seconds; None where its labels do not say so."""
     start = row.labels.get("start")
     return float(start) if isinstance(start, int | float) else None
+
+
+def span_of(row: Row) -> Span | None:
+    """The stretch of its source that a clip shows; None where its labels do not say so."""
+    start = start_of(row)
+    return None if start is None else (start, start + row.seconds)
 
 
 def clip_path(digest: str) -> str:

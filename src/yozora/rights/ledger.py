@@ -255,6 +255,24 @@ class Ledger:
         question = "SELECT DISTINCT subject FROM entries WHERE parent = ? AND kind = 'clip' ORDER BY subject"
         return self._hashes(question, bytes.fromhex(check_hash(source)))
 
+    def taken_back(self, source: str) -> list[tuple[float, float]]:
+        """Where the clips of a source that were taken back began and ended in it, in seconds, as far as that is known.
+
+        Raises YozoraError when the hash is none.
+        """
+        question = (
+            "SELECT facts FROM entries AS clip WHERE parent = ? AND kind = 'clip' AND EXISTS "
+            "(SELECT 1 FROM entries WHERE subject = clip.subject AND kind = 'revoked')"
+        )
+        with self._reading() as database:
+            rows = database.execute(question, (bytes.fromhex(check_hash(source)),)).fetchall()
+        facts = [json.loads(one) for (one,) in rows]
+        return [
+            (one["start"], one["start"] + one["seconds"])
+            for one in facts
+            if one["start"] is not None and one.get("seconds") is not None
+        ]
+
     def made_from(self, digests: Iterable[str]) -> dict[str, list[str]]:
         """What each of these clips or latents was made from, by their hashes; nothing for what is not known.
 

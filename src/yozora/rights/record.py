@@ -100,14 +100,22 @@ def decided(subject: str, decision: Decision) -> New:
     return New("decided", check_hash(subject), facts=facts, payload=payload)
 
 
-def clip(digest: str, of: str, *, start: float | None = None, captions: Iterable[str] = ()) -> New:
-    """A clip and the source that it was cut from, by their hashes; start in seconds. Raises YozoraError for no hash."""
+def clip(
+    digest: str,
+    of: str,
+    *,
+    start: float | None = None,
+    seconds: float | None = None,
+    captions: Iterable[str] = (),
+) -> New:
+    """A clip and the source that it was cut from, by their hashes; where it starts in that, and how long it is, in
+    seconds. Raises YozoraError for no hash."""
     payload = {"captions": list(captions)}
     return New(
         "clip",
         check_hash(digest),
         check_hash(of),
-        {"start": start},
+        {"start": start, "seconds": seconds},
         payload if payload["captions"] else None,
     )
 
