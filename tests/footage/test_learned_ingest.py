@@ -162,7 +162,8 @@ def test_a_film_of_held_pictures_is_left_out(corpus: Corpus, tmp_path: Path) -> 
     assert repeats == pytest.approx([2 / 3] * len(repeats), abs=0.05)
     fours = take(corpus, pan(tmp_path / "fours.mp4", held=4))
     assert fours.added == 0
-    assert set(fours.left_out) - {"min_seconds"} == {"max_repeats"}  # its last frame may stand alone
+    # A last frame may stand alone.
+    assert set(fours.left_out) - {"min_seconds"} == {"max_repeats"}
 
 
 def test_a_threshold_without_its_tap_stops_at_once(corpus: Corpus, tmp_path: Path) -> None:
