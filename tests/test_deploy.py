@@ -51,7 +51,8 @@ def test_the_unit_starts_the_service(tmp_path: Path) -> None:
 
 
 def test_the_composition_s_commands_and_settings_are_known() -> None:
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    services = composed["services"]
     ours = {name: one for name, one in services.items() if "build" in one}
     assert set(ours) == {"interface", "worker"}
     variables = {
@@ -64,7 +65,10 @@ def test_the_composition_s_commands_and_settings_are_known() -> None:
         understood(one["command"])
         assert set(one["environment"]) <= variables
         assert (DEPLOY / one["build"]["context"] / one["build"]["dockerfile"]).is_file()
-    assert understood(ours["interface"]["command"])["workers"] == 0
+    interface = understood(ours["interface"]["command"])
+    assert interface["workers"] == 0
+    (network,) = composed["networks"]["default"]["ipam"]["config"]
+    assert interface["proxy"] == (network["gateway"],)
 
 
 def test_the_image_copies_what_is_there_and_installs_what_is_declared() -> None:

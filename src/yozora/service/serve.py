@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yozora.errors import YozoraError
 from yozora.service import accounts, ids, jobs, keys, logs, retention, tracing
@@ -28,6 +28,9 @@ from yozora.service.registry import Models
 from yozora.service.settings import Settings
 from yozora.service.webhooks import RULES, Sender
 from yozora.service.worker import TIDY, new_name, tidy, work
+
+if TYPE_CHECKING:
+    import uvicorn
 
 # Processes are forked from a server that has imported torch and done nothing with it: they begin at once.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -81,6 +84,21 @@ def address(host: str, port: int) -> str:
 # --- the processes ---------------------------------------------------------------------------------
 
 
+def web_server(app: Any, settings: Settings) -> uvicorn.Config:
+    """How the interface is served. Only a proxy on this machine, or that is named, is believed who asks through it."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=["127.0.0.1", "::1", *settings.proxy],
+        timeout_graceful_shutdown=CLOSING,
+        ws="none",
+    )
+
+
 def answer(settings: Settings, listener: socket.socket) -> None:
     """The interface, in a process of its own."""
     import uvicorn
@@ -90,17 +108,7 @@ def answer(settings: Settings, listener: socket.socket) -> None:
     logs.begin(settings.log)
     tracing.begin("yozora-interface")
     app = create_app(settings, Database(settings.database), Artifacts(settings.artifacts))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            forwarded_allow_ips=["127.0.0.1", *settings.proxy],
-            timeout_graceful_shutdown=CLOSING,
-            ws="none",
-        )
-    )
+    server = uvicorn.Server(web_server(app, settings))
 
     def end() -> None:
         server.should_exit = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,9 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.types import Receive, Scope, Send
+
+from yozora.service.serve import web_server
+from yozora.service.settings import Settings
 
 SCRIPT = Path(__file__).with_name("contract.py")
 YOZORA = [sys.executable, "-c", "from yozora.cli import main; main()"]
@@ -51,6 +57,29 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=90)
+
+
+@pytest.mark.parametrize(
+    ("asks", "believed"),
+    [("127.0.0.1", True), ("172.31.250.1", True), ("10.9.8.7", True), ("172.31.250.2", False)],
+)
+def test_only_proxies_that_are_named_say_who_asks(
+    tmp_path: Path, asks: str, believed: bool
+) -> None:
+    seen: dict[str, Any] = {}
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.update(scope)
+
+    settings = Settings(tmp_path, proxy=("172.31.250.1", "10.0.0.0/8"))
+    config = web_server(app, settings)
+    config.load()
+    said = [(b"x-forwarded-for", b"203.0.113.7"), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "scheme": "http", "client": (asks, 1), "headers": said, "path": "/"}
+    asyncio.run(config.loaded_app(scope, None, None))  # type: ignore[arg-type]
+    assert (seen["scheme"], seen["client"][0]) == (
+        ("https", "203.0.113.7") if believed else ("http", asks)
+    )
 
 
 def follow(served: tuple[str, str], path: list[str]) -> str:
