@@ -151,14 +151,14 @@ def worker(as_json: bool, **options: Any) -> None:
 
     On other machines --db is PostgreSQL, and --data a folder that all of them see.
     """
-    import threading
+    from yozora.service.serve import serve_worker
 
-    from yozora.service.worker import new_name, work
-
-    chosen, name = settings(**options), new_name()
-    report = {"worker": name, "models": list(chosen.models)}
-    print_json(report) if as_json else say(f"worker {name} begins; Ctrl-C ends it")
-    work(chosen, name, threading.Event())
+    chosen = settings(**options)
+    models = list(chosen.models)
+    print_json({"models": models}) if as_json else say(
+        f"a worker for {', '.join(models)} begins; Ctrl-C ends it"
+    )
+    serve_worker(chosen)
 
 
 @click.command()

@@ -20,9 +20,9 @@ from yozora.errors import YozoraError
 from yozora.service import ids, jobs, retention, webhooks
 from yozora.service.database import Database
 from yozora.service.fetch import FetchError, Rules
-from yozora.service.retention import DAY
 from yozora.service.schema import outbox
 from yozora.service.schema import webhooks as table
+from yozora.service.settings import DAY
 
 URL = "https://hooks.example.org/yozora"
 HERE = Rules(on=True, seconds=3, bytes=2**14, also=("127.0.0.1",))

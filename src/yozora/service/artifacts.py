@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from yozora.artifact import scratch, sync
@@ -64,5 +64,26 @@ class Artifacts:
         """All artifacts that are whole."""
         return (path.name for path in self.root.glob("??/*") if NAME.fullmatch(path.name))
 
+    def old(self, before: float) -> Iterator[str]:
+        """The artifacts that were made before a time (seconds since 1970)."""
+        return (
+            path.name
+            for path in untouched(self.root.glob("??/*"), before)
+            if NAME.fullmatch(path.name)
+        )
+
+    def clear(self, before: float) -> None:
+        """Removes what has been half made since then."""
+        for path in untouched(self.root.glob("??/.*.building-*"), before):
+            shutil.rmtree(path, ignore_errors=True)
+
     def _folder(self, name: str) -> Path:
         return self.root / hashlib.sha256(name.encode()).hexdigest()[:2] / name
+
+
+def untouched(paths: Iterable[Path], before: float) -> Iterator[Path]:
+    """Those that nobody has changed since."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            if path.stat().st_mtime < before:
+                yield path

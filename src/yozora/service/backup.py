@@ -53,6 +53,7 @@ def back_up(settings: Settings, file: Path, say: Say = lambda what, count: None)
         with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w") as archive:
             database = Database(settings.database)
             with database.read() as tx:
+                database.unhurried(tx)
                 facts = {"yozora": yozora.__version__, "revision": revision(tx)}
                 add(archive, FACTS, json.dumps(facts).encode())
                 for table in metadata.sorted_tables:
@@ -132,6 +133,7 @@ def fill(database: Database, archive: tarfile.TarFile, of: str, say: Say) -> dic
     database.upgrade(of)
     counts = {}
     with database.write() as tx:
+        database.unhurried(tx)
         then = MetaData()
         then.reflect(tx)
         for table in then.sorted_tables:

@@ -7,7 +7,9 @@ code that reads before it writes says ``with_for_update()``, which SQLite leaves
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
 try:
     from sqlalchemy import Connection, create_engine, event, text
     from sqlalchemy.engine import URL, Engine, make_url
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    from sqlalchemy.exc import (
+        ArgumentError,
+        InterfaceError,
+        InternalError,
+        OperationalError,
+    )
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
 except ImportError as error:
     raise YozoraError(
         f"The service needs the package {error.name}: pip install 'yozora[service]'."
@@ -31,6 +39,10 @@ BUSY = 30.0  # seconds that a writer waits for another one
 QUIET: dict[str, Any] = {
     "hide_parameters": True
 }  # errors are logged, and values are people's words
+IDLE = 20.0  # seconds after which PostgreSQL ends a transaction that says nothing: it holds locks
+# What is raised where the database does not answer, or not in time: worth trying again. PostgreSQL's end of an idle
+# transaction is an InternalError, a pool without a free connection a TimeoutError.
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 UPGRADING = 0x796F7A6F  # the advisory lock of whoever upgrades a PostgreSQL database
 
 
@@ -44,11 +56,7 @@ class Database:
         self.url = parsed(url)
         self.data = data
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = (
-            sqlite(self.url)
-            if self.sqlite
-            else create_engine(self.url, pool_pre_ping=True, **QUIET)
-        )
+        self.engine = sqlite(self.url) if self.sqlite else postgresql(self.url)
         self._writing = self.engine.execution_options(yozora_begin="BEGIN IMMEDIATE")
         self._reading = self.engine.execution_options(
             **{} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
@@ -72,9 +80,8 @@ class Database:
     def _in_turn(self) -> Iterator[None]:
         """One of this process's threads after the other, where SQLite would let them poll for its lock."""
         if self.sqlite and not self._turn.acquire(timeout=BUSY):
-            raise YozoraError(
-                f"{self.url.database} was being written for {BUSY:g} seconds: try again."
-            )
+            locked = sqlite3.OperationalError("database is locked")
+            raise OperationalError("BEGIN IMMEDIATE", None, locked)  # as SQLite itself says it
         try:
             yield
         finally:
@@ -95,6 +102,7 @@ class Database:
 
         try:
             with self.write() as tx:
+                self.unhurried(tx)
                 if not self.sqlite:
                     tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADING})
                 command.upgrade(alembic(tx), to)
@@ -105,6 +113,20 @@ class Database:
             ) from error
         except OperationalError as error:
             raise unavailable(error, self.url) from error
+
+    def unhurried(self, tx: Connection) -> None:
+        """Let a transaction wait and pause for as long as it likes, as upgrades and backups may."""
+        if not self.sqlite:
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+                tx.execute(text(f"SET LOCAL {name} = 0"))
+
+    def ahead(self) -> float:
+        """Seconds that this machine's clock is ahead of the database's, about; 0 where the database is a file here."""
+        if self.sqlite:
+            return 0.0
+        with self.read() as tx:
+            theirs = tx.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+        return time.time() - float(theirs)
 
     @property
     def folder(self) -> Path:
@@ -171,6 +193,24 @@ def sqlite(url: URL) -> Engine:
         )
 
     return engine
+
+
+def postgresql(url: URL) -> Engine:
+    """An engine on a PostgreSQL server, which lets go of what a client holds that has stopped or is cut off."""
+    limits = f"-c idle_in_transaction_session_timeout={IDLE * 1000:.0f} -c lock_timeout={BUSY * 1000:.0f}"
+    arguments = {
+        "options": f"{url.query.get('options', '')} {limits}".strip(),
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    return create_engine(url, pool_pre_ping=True, connect_args=arguments, **QUIET)
+
+
+def why(error: Exception) -> str:
+    """What a database said, without the statement and the words in it."""
+    return str(getattr(error, "orig", error))
 
 
 def unavailable(error: OperationalError, url: URL) -> YozoraError:

@@ -2,7 +2,7 @@
 
 ``YOZORA_FAILPOINTS`` names a folder. A file in it that is called as a failpoint says what befalls the first process
 that gets there: "kill" (SIGKILL, as by the system when memory is short) or "stop" (SIGSTOP, as a machine that is
-paused). The file is taken away first, so that it happens once.
+paused). Before that the file gets the number of the process as its suffix, so that it happens once.
 """
 
 from __future__ import annotations
@@ -12,18 +12,6 @@ import signal
 from pathlib import Path
 
 ACTIONS = {"kill": "SIGKILL", "stop": "SIGSTOP"}
-NAMES = (
-    "after-reserve",
-    "after-claim",
-    "mid-denoise",
-    "after-rename",
-    "before-settle",
-    "after-settle",
-    "before-webhook",
-    "after-finish",
-    "before-forward",
-    "after-forward",
-)
 
 
 def reach(name: str) -> None:
@@ -33,7 +21,7 @@ def reach(name: str) -> None:
     trap = Path(folder, name)
     try:
         action = trap.read_text().strip()
-        trap.unlink()
+        trap.rename(trap.with_suffix(f".{os.getpid()}"))
     except FileNotFoundError:
         return
     os.kill(os.getpid(), getattr(signal, ACTIONS[action]))

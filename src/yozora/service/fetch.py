@@ -11,8 +11,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -100,14 +102,12 @@ def request(
         **(headers or {}),
     }
     try:
-        connection = connect(parts, host, resolve(host, port, rules), port, ends)
-        try:
+        with connected(parts, host, resolve(host, port, rules), port, ends) as connection:
             connection.request(method, path, body, asked)
             return answered(connection, rules, ends)
-        finally:
-            connection.close()
     except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
-        reason = "in time" if isinstance(error, TimeoutError) else "as it should"
+        late = isinstance(error, TimeoutError) or time.monotonic() >= ends
+        reason = "in time" if late else "as it should"
         raise FetchError(f"The address {host} did not answer {reason}.") from error
 
 
@@ -164,23 +164,35 @@ def translated(address: IPv6Address) -> IPv4Address | None:
     return None
 
 
-def connect(
+@contextmanager
+def connected(
     parts: SplitResult, host: str, address: str, port: int, ends: float
-) -> http.client.HTTPConnection:
-    """A connection to this very address, whose certificate must be the host's. Raises OSError."""
-    connection = http.client.HTTPConnection(host, port)
-    plain = socket.create_connection((address, port), timeout=left(ends))
-    try:
-        secure = parts.scheme == "https"
-        connection.sock = (
-            ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-            if secure
-            else plain
-        )
-    except BaseException:
-        plain.close()
-        raise
-    return connection
+) -> Iterator[http.client.HTTPConnection]:
+    """A connection to this very address, whose certificate must be the host's. Raises OSError.
+
+    It is cut off at ``ends``, whatever it is at: the time of a socket is that of each piece, and pieces may drip.
+    """
+    with socket.create_connection((address, port), timeout=left(ends)) as plain:
+        connection = http.client.HTTPConnection(host, port)
+        with plain.dup() as other:  # of the same connection: the first one goes into that of TLS
+            timer = threading.Timer(left(ends) + 0.1, cut, [other])
+            timer.start()
+            try:
+                secure = ssl.create_default_context() if parts.scheme == "https" else None
+                connection.sock = (
+                    secure.wrap_socket(plain, server_hostname=host) if secure else plain
+                )
+                yield connection
+            finally:
+                timer.cancel()
+                timer.join()
+                connection.close()
+
+
+def cut(channel: socket.socket) -> None:
+    """End a connection, for both sides."""
+    with suppress(OSError):
+        channel.shutdown(socket.SHUT_RDWR)
 
 
 def answered(connection: http.client.HTTPConnection, rules: Rules, ends: float) -> Answer:
@@ -193,6 +205,7 @@ def answered(connection: http.client.HTTPConnection, rules: Rules, ends: float) 
         channel.settimeout(left(ends))
         part = response.read1(CHUNK)
         if not part:
+            left(ends)  # else it may have been cut off
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, bytes(body), fields)
         body += part

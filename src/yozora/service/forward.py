@@ -2,45 +2,47 @@
 
 A provider is asked in the name of the job (Idempotency-Key), and who was asked is written down before: so whoever goes
 on after a crash asks the same one and gets the same video. Only one that surely did not take a job is left for the
-next. Where no answer came, nobody knows; then the same provider is asked until it says, and the money stays set aside.
+next. Where no answer came, nobody knows; then the same provider is asked until it gives the video or refuses it, and
+the money stays set aside: that it is busy or away by then proves nothing.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx2
 from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError
 
-from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.service import ids, jobs
-from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO, Artifacts, named
-from yozora.service.database import Database
+from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO, Artifacts
+from yozora.service.database import AWAY, Database, why
 from yozora.service.failpoints import reach
+from yozora.service.intake import IntakeError
 from yozora.service.jobs import Job
 from yozora.service.providers import Offered, Provider, read_providers
 from yozora.service.schema import videos
 from yozora.service.settings import Settings
-from yozora.service.sources import find
-from yozora.service.worker import POLL, RETRY, new_name
+from yozora.service.sources import admitted
+from yozora.service.worker import POLL, RETRY, complete, new_name
 from yozora.video import probe
 
 WAIT = 1.0  # seconds between two questions how far a video is, unless the provider says otherwise
 LATEST = 30.0  # seconds between two questions at most, while a provider does not answer
 LARGEST = 4 << 30  # bytes of a video
-NOT_TAKEN = (401, 403, 404, 408, 425, 429, 502, 503)  # a provider that says so has made nothing
+NOT_TAKEN = (401, 403, 404, 408, 425, 429, 503)  # a provider that says so at once has made nothing
 REFUSED = (400, 402, 409, 413, 415, 422)  # it is the request that it does not like
+GONE = (404, 410)  # there is no such video, or it has no such file
+KINDS = {".png": "image/png", ".mp4": "video/mp4"}  # of what is sent
 log = logging.getLogger(__name__)
 
 
@@ -78,14 +80,14 @@ class Forwarder:
                 running = {one for one in running if not one.done()}
                 try:
                     job = self.next() if len(running) < places else None
-                except OperationalError as error:
-                    log.warning("the database does not answer, trying again: %s", error.orig)
+                except AWAY as error:
+                    log.warning("the database does not answer, trying again: %s", why(error))
                     self.stop.wait(RETRY)
                     continue
                 if job is None:
                     self.stop.wait(POLL)
                 else:
-                    running.add(pool.submit(Errand(self, job).run))
+                    running.add(pool.submit(Errand(self, job, self.place(job)).run))
         self.database.close()
 
     def next(self) -> Job | None:
@@ -102,35 +104,62 @@ class Forwarder:
             )
         return taken[0] if taken else None
 
+    def place(self, job: Job) -> Provider | None:
+        """A place for a job, taken here where jobs come one after the other, so that no provider gets too many."""
+        found = (one for one, _ in self.providers.of(job.model) if self.providers.enter(one))
+        return next(found, None)
+
 
 @dataclass
 class Errand:
-    """One job on its way."""
+    """One job on its way. ``place``: the provider at which it has a place."""
 
     forwarder: Forwarder
     job: Job
+    place: Provider | None
     progress: int = 0
+    told: int = 0  # the progress that was written down last
+    source: Path | None = None  # what the video starts from, as it is sent
+
+    def __post_init__(self) -> None:
+        self.renewed = time.monotonic()
 
     def run(self) -> None:
         """Have the video made; what goes wrong for good fails the job."""
         try:
-            provider, name = self.placed()
+            with TemporaryDirectory(prefix="yozora-uploads-") as folder:
+                self.go(Path(folder))
+        except AWAY as error:  # the lease runs out, and another goes on
+            log.warning("the database does not answer, %s is left: %s", self.job.id, why(error))
+        except Exception:  # as above: what is known of the provider's side is written down
+            log.exception("%s is left after an error of ours", self.job.id)
+        finally:
+            self.move(None)
+
+    def go(self, folder: Path) -> None:
+        """Ask, wait and fetch, with a folder for what is sent."""
+        try:
+            provider, name = self.placed(folder)
             self.fetch(provider, self.followed(provider, name))
         except Left:
             pass
         except Refused as error:
             self.fail("provider_refused", str(error))
+        except IntakeError as error:
+            self.fail(error.code, str(error))
         except YozoraError as error:
             log.warning("%s cannot be forwarded: %s", self.job.id, error)
             self.fail("generation_failed", "It could not be generated; nothing was charged.")
-        except OperationalError as error:  # the lease runs out, and another goes on
-            log.warning("the database does not answer, %s is left: %s", self.job.id, error.orig)
-        except Exception:  # as above: what is known of the provider's side is written down
-            log.exception("%s is left after an error of ours", self.job.id)
+
+    def move(self, to: Provider | None) -> None:
+        """Note that its place is elsewhere."""
+        if self.place is not None:
+            self.forwarder.providers.leave(self.place)
+        self.place = to
 
     # --- asking ------------------------------------------------------------------------------------
 
-    def placed(self) -> tuple[Provider, str]:
+    def placed(self, folder: Path) -> tuple[Provider, str]:
         """The provider that makes the video, and the video's name there."""
         asked = self.remembered()
         providers = self.forwarder.providers
@@ -139,18 +168,23 @@ class Errand:
             log.warning(
                 "%s was with %s, which is not in the list any more", self.job.id, asked["provider"]
             )
+        if known is not None and known is not self.place:
+            providers.resume(known)
+            self.move(known)
         if asked and known and asked["video"]:
             return known, str(asked["video"])
-        candidates = [
-            (one, offered)
-            for one, offered in providers.of(self.job.model)
-            if (one is known) or (known is None and not providers.breakers[one.name].open)
-        ]
-        for one, offered in candidates:
+        self.source = self.given(folder)
+        for one, offered in providers.of(self.job.model):
+            if one is not known and known is not None:
+                continue
+            if one is not self.place:
+                if not providers.enter(one):
+                    continue
+                self.move(one)
             self.remember(one, None)
             reach("before-forward")
             try:
-                name = self.insisted(one, offered)
+                name = self.insisted(one, offered, unsure=one is known)
             except Unavailable as error:
                 log.warning("%s did not take %s: %s", one.name, self.job.id, error)
                 providers.breakers[one.name].note(worked=False)
@@ -165,8 +199,11 @@ class Errand:
             jobs.hand_back(tx, self.job, at=ids.now())
         raise Left
 
-    def insisted(self, provider: Provider, offered: Offered) -> str:
+    def insisted(self, provider: Provider, offered: Offered, *, unsure: bool) -> str:
         """The video's name there: asked for in the same words until an answer comes.
+
+        ``unsure``: whether it may have been taken already. Then one that is away, busy, or says that the name of the
+        request is in use (409) is asked again.
 
         Raises:
             Unavailable: it surely was not taken.
@@ -178,17 +215,23 @@ class Errand:
                 with client(provider) as http:
                     answer = self.post(http, provider, offered)
             except httpx2.ConnectError as error:
-                raise Unavailable(str(error)) from error
+                if not unsure:
+                    raise Unavailable(str(error)) from error
+                log.warning("%s is away, and may have %s: %s", provider.name, self.job.id, error)
             except httpx2.HTTPError as error:
+                unsure = True
                 log.warning("%s did not answer for %s: %s", provider.name, self.job.id, error)
             else:
-                if answer.status_code in NOT_TAKEN:
+                status = answer.status_code
+                if status in NOT_TAKEN and not unsure:
                     raise Unavailable(said(answer))
-                if answer.status_code in REFUSED:
+                if status in REFUSED and not (unsure and status == 409):
                     raise Refused(f"The provider refused it: {said(answer)}")
                 if answer.is_success and isinstance(name := fields(answer).get("id"), str):
                     return name
-                log.warning("%s answered %d for %s", provider.name, answer.status_code, self.job.id)
+                unsure = unsure or status not in NOT_TAKEN
+                log.warning("%s answered %d for %s", provider.name, status, self.job.id)
+            self.forwarder.providers.breakers[provider.name].note(worked=False)
             self.wait(pause)
             pause = min(LATEST, 2 * pause)
 
@@ -198,33 +241,30 @@ class Errand:
         form = {"prompt": self.job.prompt, "model": offered.name}
         form |= {name: str(params[name]) for name in provider.parameters if name in params}
         headers = {"idempotency-key": self.job.id}
-        if params.get("video") is not None:
-            path = find(self.forwarder.database, self.forwarder.settings, params["video"])
+        if params.get("video") is not None and self.source is not None:
             route = "videos/extensions" if params.get("extend") else "videos/edits"
             if params.get("extend"):
                 form |= {"seconds": f"{params['added']:g}", "extend": params["extend"]}
             elif params.get("fill"):
                 form |= {"fill": ",".join(f"{instant:g}" for instant in params["fill"])}
-            with path.open("rb") as file:
-                return http.post(
-                    route,
-                    data=form,
-                    files={"video": ("video.mp4", file, "video/mp4")},
-                    headers=headers,
-                )
+            with self.source.open("rb") as file:
+                part = ("video.mp4", file, "video/mp4")
+                return http.post(route, data=form, files={"video": part}, headers=headers)
         form |= {"seconds": self.job.seconds, "size": self.job.size}
-        with self.picture() as files:
-            return http.post("videos", data=form, files=files, headers=headers)
+        if self.source is None:
+            return http.post("videos", data=form, headers=headers)
+        with self.source.open("rb") as file:
+            still = ("still", file, KINDS.get(self.source.suffix, "application/octet-stream"))
+            return http.post("videos", data=form, files={"input_reference": still}, headers=headers)
 
-    @contextmanager
-    def picture(self) -> Iterator[dict[str, tuple[str, IO[bytes], str]]]:
-        """The still to start from, as a part of a form."""
-        if (image := self.job.params.get("image")) is None:
-            yield {}
-            return
-        path = find(self.forwarder.database, self.forwarder.settings, {"file": image})
-        with path.open("rb") as file:
-            yield {"input_reference": ("still", file, kind_of(path))}
+    def given(self, folder: Path) -> Path | None:
+        """What the video starts from: an upload as a confined process has seen it, without places and names."""
+        params: Mapping[str, Any] = self.job.params
+        image = params.get("image")
+        source = {"file": str(image)} if image is not None else params.get("video")
+        if source is None:
+            return None
+        return admitted(self.forwarder.database, self.forwarder.settings, folder, source)
 
     # --- waiting -----------------------------------------------------------------------------------
 
@@ -234,17 +274,14 @@ class Errand:
         while True:
             answer = self.asked(provider, name)
             status = None if answer is None else fields(answer).get("status")
-            if answer is not None and answer.status_code == 404:
+            if answer is not None and answer.status_code in GONE:
                 raise Refused("The provider does not have it any more; nothing was charged.")
             if status == "completed":
                 return name
             if answer is not None and status == "failed":
-                error = fields(answer).get("error") or {}
-                raise Refused(
-                    f"The provider could not make it: {str(error.get('message', ''))[:300]}"
-                )
+                raise Refused(f"The provider could not make it: {said(answer)}")
             if answer is not None and status in jobs.OPEN:
-                self.progress = min(99, int(fields(answer).get("progress") or 0))
+                self.progress = percent(fields(answer).get("progress"), self.progress)
                 pause = polite(answer)
             else:
                 pause = min(LATEST, 2 * pause)
@@ -279,15 +316,26 @@ class Errand:
             self.forwarder.stop.wait(min(rest, self.forwarder.settings.lease / 4000, 1.0))
 
     def beat(self) -> None:
-        """Keep the lease. Raises Left and Cancelled."""
-        with self.forwarder.database.write() as tx:
-            at, lease = ids.now(), self.forwarder.settings.lease
-            state = jobs.beat(tx, self.job, at=at, lease=lease, progress=self.progress)
+        """Keep the lease: something is written only when there is news, or a quarter of it has gone.
+
+        Raises Left and Cancelled.
+        """
+        database, lease = self.forwarder.database, self.forwarder.settings.lease
+        news = self.progress if self.progress != self.told else None
+        now = time.monotonic()
+        if news is None and now - self.renewed < lease / 4000 and not self.forwarder.stop.is_set():
+            with database.read() as tx:
+                if jobs.look(tx, [self.job], at=ids.now())[self.job.id] == "on":
+                    return
+        with database.write() as tx:
+            at = ids.now()
+            state = jobs.beat_all(tx, [self.job], at=at, lease=lease, progress=news)[self.job.id]
             if state == "cancelled":
                 jobs.fail(tx, self.job, code="cancelled", message=jobs.CANCELLED, at=at)
             elif state == "on" and self.forwarder.stop.is_set():
                 jobs.hand_back(tx, self.job, at=at)
                 state = "lost"
+        self.renewed, self.told = now, self.progress
         if state == "cancelled":
             raise Cancelled
         if state == "lost":
@@ -311,15 +359,9 @@ class Errand:
             probe(folder / VIDEO)
             for variant, file in (("thumbnail", THUMBNAIL), ("spritesheet", SPRITESHEET)):
                 self.download(provider, name, variant, folder / file)
-            sha256, size = content_hash(folder / VIDEO), (folder / VIDEO).stat().st_size
         reach("after-rename")
-        with self.forwarder.database.write() as tx:
-            done = jobs.finish(
-                tx, self.job, file=self.job.artifact, bytes=size, sha256=sha256,
-                taken=time.monotonic() - began, at=ids.now(),
-            )  # fmt: skip
-        for attempt in range(1, self.job.attempt if done else self.job.attempt + 1):
-            artifacts.delete(named(self.job.id, attempt))
+        taken, lease = time.monotonic() - began, self.forwarder.settings.lease / 1000
+        complete(self.forwarder.database, artifacts, self.job, taken=taken, patience=lease)
 
     def insist_on(self, provider: Provider, name: str, variant: str, file: Path) -> None:
         """A file of the provider's, however often one has to ask for it."""
@@ -329,7 +371,10 @@ class Errand:
             pause = min(LATEST, 2 * pause)
 
     def download(self, provider: Provider, name: str, variant: str, file: Path) -> bool:
-        """A file of the provider's; False when it did not come, or not whole. Raises Refused when it is too large."""
+        """A file of the provider's; False when it did not come, or not whole.
+
+        Raises Refused when it is too large, or the video is gone.
+        """
         try:
             with (
                 client(provider) as http,
@@ -341,6 +386,10 @@ class Errand:
                         "%s has no %s of %s: %d", provider.name, variant, name, answer.status_code
                     )
                     file.unlink()
+                    if variant == "video" and answer.status_code in GONE:
+                        raise Refused(
+                            "The provider does not have it any more; nothing was charged."
+                        )
                     return False
                 for chunk in answer.iter_bytes(1 << 20):
                     out.write(chunk)
@@ -357,9 +406,7 @@ class Errand:
 
     def beat_sometimes(self) -> None:
         """Keep the lease through a long download."""
-        now = time.monotonic()
-        if now - getattr(self, "_beaten", 0.0) > self.forwarder.settings.lease / 4000:
-            self._beaten = now
+        if time.monotonic() - self.renewed > self.forwarder.settings.lease / 4000:
             self.beat()
 
     # --- what is written down ----------------------------------------------------------------------
@@ -416,7 +463,7 @@ def fields(answer: httpx2.Response) -> dict[str, Any]:
 def said(answer: httpx2.Response) -> str:
     """What an answer says went wrong."""
     error = fields(answer).get("error")
-    message = error.get("message") if isinstance(error, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
     return str(message or f"HTTP {answer.status_code}")[:300]
 
 
@@ -426,17 +473,10 @@ def polite(answer: httpx2.Response) -> float:
     return min(LATEST, max(0.1, int(asked) / 1000)) if asked.isdecimal() else WAIT
 
 
-def kind_of(path: Path) -> str:
-    """The media type of a picture's file, by how it begins."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head.startswith(b"\xff\xd8"):
-        return "image/jpeg"
-    return "image/webp" if head[8:12] == b"WEBP" else "image/png"
-
-
-def forward(settings: Settings, name: str, stop: threading.Event) -> None:
-    """Forward in this process until ``stop`` is set, by SIGTERM or SIGINT too."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    Forwarder(settings, name, stop).run()
+def percent(given: Any, before: int) -> int:
+    """Progress as a provider says it, 0 to 99: a number, or text such as "40%"; as it was when it is neither."""
+    try:
+        number = float(str(given).strip().rstrip("%"))
+    except ValueError:
+        return before
+    return int(max(0.0, min(99.0, number))) if math.isfinite(number) else before

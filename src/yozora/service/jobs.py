@@ -7,7 +7,7 @@ its own, so that one that was taken for dead, and comes back, changes nothing: n
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    literal_column,
     or_,
     select,
     text,
@@ -35,6 +36,9 @@ from yozora.service.schema import events, holds, orgs, videos, workers
 from yozora.service.wishes import Wish
 
 OPEN = ("queued", "in_progress")
+QUEUED: ColumnElement[str] = literal_column(
+    "'queued'"
+)  # as it stands in the condition of indexes, which a parameter would not be
 GIVEN = ("image", "video")  # parameters that name frames to start from
 CLAIMING = 0x6A6F6273  # the advisory lock of whoever claims jobs from PostgreSQL
 SILENT = 60_000  # milliseconds after which a worker that says nothing is taken to be gone
@@ -189,7 +193,7 @@ def following(models: Sequence[str], batch: str | None) -> Select[Any]:
     Each organisation's first is found in the index of the queue, so that long queues are not read.
     """
     queue, running = videos.alias("queue"), videos.alias("running")
-    mine = [queue.c.org_id == orgs.c.id, queue.c.status == "queued", queue.c.model.in_(models)]
+    mine = [queue.c.org_id == orgs.c.id, queue.c.status == QUEUED, queue.c.model.in_(models)]
     if batch is not None:
         mine.append(queue.c.batch == batch)
     first = (
@@ -207,7 +211,7 @@ def following(models: Sequence[str], batch: str | None) -> Select[Any]:
     return (
         select(videos)
         .select_from(orgs.join(videos, videos.c.id == first))
-        .where(videos.c.status == "queued", busy < orgs.c.concurrency)
+        .where(videos.c.status == QUEUED, busy < orgs.c.concurrency)
         .order_by(videos.c.priority.desc(), busy, videos.c.created_at, videos.c.id)
         .limit(1)
         .with_for_update(of=videos, skip_locked=True)
@@ -238,13 +242,14 @@ def take(tx: Connection, row: Row[Any], worker: str, at: int, until: int) -> Job
 
 def waiting(tx: Connection, models: Sequence[str]) -> bool:
     """Whether any job is queued for one of these models."""
-    queued = select(videos.c.id).where(videos.c.status == "queued", videos.c.model.in_(models))
+    queued = select(videos.c.id).where(videos.c.status == QUEUED, videos.c.model.in_(models))
     return tx.execute(queued.limit(1)).first() is not None
 
 
-def beat(tx: Connection, job: Job, *, at: int, lease: int, progress: int) -> State:
-    """Say that a job is being worked on, and how far it is (0 to 100)."""
-    return beat_all(tx, [job], at=at, lease=lease, progress=progress)[job.id]
+def look(tx: Connection, batch: Sequence[Job], *, at: int) -> dict[str, State]:
+    """How jobs stand that a worker has; nothing is written."""
+    mine = select(videos.c.id, videos.c.cancel_requested).where(all_held(batch, at))
+    return stands(batch, tx.execute(mine))
 
 
 def beat_all(
@@ -253,27 +258,22 @@ def beat_all(
     *,
     at: int,
     lease: int,
-    progress: int,
+    progress: int | None = None,
     previews: Mapping[str, bytes] | None = None,
 ) -> dict[str, State]:
-    """Say that a batch is being worked on; ``previews``: for ids of jobs, a WebP of how they look by now."""
-    mine = (
-        update(videos)
-        .where(
-            tuple_(videos.c.id, videos.c.attempt).in_([(job.id, job.attempt) for job in batch]),
-            videos.c.status == "in_progress",
-            videos.c.lease_until > at,
-        )
-        .values(lease_until=at + lease, progress=progress)
-        .returning(videos.c.id, videos.c.cancel_requested)
-    )
-    states: dict[str, State] = dict.fromkeys((job.id for job in batch), "lost")
-    for row in tx.execute(mine):
-        states[row.id] = "cancelled" if row.cancel_requested else "on"
+    """Say that a batch is being worked on, which renews the lease.
+
+    ``progress`` (0 to 100): how far it is, where that is news. ``previews``: for ids of jobs, a WebP of how they look
+    by now.
+    """
+    values = {"lease_until": at + lease} | ({} if progress is None else {"progress": progress})
+    mine = update(videos).where(all_held(batch, at)).values(values)
+    states = stands(batch, tx.execute(mine.returning(videos.c.id, videos.c.cancel_requested)))
     seen = []
     for video in [one for one, state in states.items() if state != "lost"]:
         said = {"video_id": video, "kind": "progress", "at": at}
-        seen.append(said | {"data": {"status": "in_progress", "progress": progress}})
+        if progress is not None:
+            seen.append(said | {"data": {"status": "in_progress", "progress": progress}})
         if previews and video in previews:
             image = base64.b64encode(previews[video]).decode("ascii")
             data = {"progress": progress, "type": "image/webp", "image": image}
@@ -298,6 +298,7 @@ def finish(
 
     Returns:
         False when it is not this worker's any more, or was cancelled: nothing is charged, and the file is nobody's.
+        True also when this attempt has completed it before, as a transaction may be kept and nobody hear of it.
     """
     done = (
         update(videos)
@@ -316,8 +317,10 @@ def finish(
         )
     )
     if tx.execute(done).rowcount != 1:
-        fail(tx, job, code="cancelled", message=CANCELLED, at=at)
-        return False
+        if fail(tx, job, code="cancelled", message=CANCELLED, at=at):
+            return False
+        kept = select(videos.c.file).where(videos.c.id == job.id, videos.c.status == "completed")
+        return bool(tx.scalar(kept) == file)
     reach("before-settle")
     price = tx.execute(select(holds.c.amount).where(holds.c.video_id == job.id)).scalar_one()
     ledger.settle(tx, video_id=job.id, amount=price, at=at)
@@ -363,6 +366,23 @@ def hand_back(tx: Connection, job: Job, *, at: int, alone: bool = False) -> bool
     return True
 
 
+def all_held(batch: Sequence[Job], at: int) -> ColumnElement[bool]:
+    """Which jobs of a batch are still those of the worker they were given to."""
+    return and_(
+        tuple_(videos.c.id, videos.c.attempt).in_([(job.id, job.attempt) for job in batch]),
+        videos.c.status == "in_progress",
+        videos.c.lease_until > at,
+    )
+
+
+def stands(batch: Sequence[Job], rows: Iterable[Row[Any]]) -> dict[str, State]:
+    """The states of jobs, of which ``rows`` are still the worker's."""
+    states: dict[str, State] = dict.fromkeys((job.id for job in batch), "lost")
+    for row in rows:
+        states[row.id] = "cancelled" if row.cancel_requested else "on"
+    return states
+
+
 def held(job: Job, at: int) -> ColumnElement[bool]:
     """Whether a job is still that of the worker it was given to."""
     return and_(
@@ -391,11 +411,6 @@ def present(tx: Connection, *, at: int) -> Sequence[Row[Any]]:
     return tx.execute(select(workers).where(workers.c.seen_at > at - SILENT)).all()
 
 
-def silent(tx: Connection, *, at: int, since: int) -> set[str]:
-    """The workers that have said nothing for ``since`` milliseconds."""
-    return set(tx.scalars(select(workers.c.name).where(workers.c.seen_at <= at - since)))
-
-
 # --- what has to be tidied up ----------------------------------------------------------------------
 
 
@@ -403,8 +418,11 @@ def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None)
     """Take back the jobs whose lease has run out, and all jobs of a ``worker`` that is known to be dead.
 
     They are queued again, each alone in case it was the company that was too much, and given up when so many workers
-    were lost over them; but never while a provider may be making them, who has to be asked first. Returns the names of
-    the artifacts that those attempts may have left.
+    were lost over them; but never while a provider may be making them, who has to be asked first.
+
+    Returns:
+        The names of the artifacts that those attempts may have left. One hold is closed in a transaction at most (see
+        the ledger's locks): whoever calls goes on until nothing is left.
     """
     dead = videos.c.lease_until <= at
     if worker is not None:
@@ -416,22 +434,25 @@ def reap(tx: Connection, *, at: int, losses: int = 3, worker: str | None = None)
         .order_by(videos.c.id)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
-        mine = update(videos).where(videos.c.id == row.id)
-        lost = row.lost + 1
-        tx.execute(mine.values(lost=lost))
+
+    def hopeless(row: Row[Any]) -> bool:
+        return bool(row.cancel_requested or (row.lost + 1 >= losses and not row.upstream))
+
+    ended = [row for row in rows if hopeless(row)][:1]
+    again = [row for row in rows if not hopeless(row)]
+    for row in ended:
+        tx.execute(update(videos).where(videos.c.id == row.id).values(lost=row.lost + 1))
         if row.cancel_requested:
             fail(tx, row.id, code="cancelled", message=CANCELLED, at=at)
-        elif lost >= losses and not row.upstream:
-            message = (
-                f"It was given up after {lost} workers had ended over it; nothing was charged."
-            )
-            fail(tx, row.id, code="worker_lost", message=message, at=at)
         else:
-            free = {"status": "queued", "worker": None, "lease_until": None, "progress": 0}
-            tx.execute(mine.values(free | {"batch": None}))
-            tell(tx, row.id, "queued", at, status="queued", progress=0)
-    return [named(row.id, row.attempt) for row in rows]
+            message = f"It was given up after {row.lost + 1} workers had ended over it; nothing was charged."
+            fail(tx, row.id, code="worker_lost", message=message, at=at)
+    for row in again:
+        free = {"status": "queued", "worker": None, "lease_until": None, "progress": 0}
+        anew = free | {"batch": None, "lost": row.lost + 1}
+        tx.execute(update(videos).where(videos.c.id == row.id).values(anew))
+        tell(tx, row.id, "queued", at, status="queued", progress=0)
+    return [named(row.id, row.attempt) for row in (*ended, *again)]
 
 
 def expire(tx: Connection, *, at: int) -> list[tuple[str, str]]:

@@ -5,8 +5,9 @@ takes the time from it. Every transaction of postings sums to zero. The accounts
 below zero, what it owes), held:ID (what of it is set aside), revenue:ID (what it paid) and bank (the world outside,
 from which deposits come). Beside the book stand the rows of ``usage``, which make a limit one condition of one UPDATE.
 
-Locks are taken in one order, so that PostgreSQL never finds a deadlock: a hold, then its rows of usage as they are
-sorted. SQLite has one writer at a time and needs none.
+Locks are taken in one order, so that PostgreSQL finds no deadlock: a hold, then its rows of usage as they are sorted.
+That is an order only as long as a transaction closes one hold at most: whoever has several to close closes each in a
+transaction of its own. SQLite has one writer at a time and needs none.
 """
 
 from __future__ import annotations

@@ -46,11 +46,6 @@ class Lookup:
         cursor = self.kept.driver_connection.execute(self.sql, given)
         return [self._read(row) for row in cursor.fetchall()]
 
-    def one(self, **values: Any) -> Any:
-        """The first of these rows, or None."""
-        rows = self.all(**values)
-        return rows[0] if rows else None
-
     def _read(self, raw: tuple[Any, ...]) -> Any:
         row = list(raw)
         for i in self.documents:

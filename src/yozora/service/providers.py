@@ -17,9 +17,11 @@ Several providers may have the same model ``here``: the first that takes a video
 from __future__ import annotations
 
 import os
+import threading
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +29,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
 from yozora.errors import YozoraError
-from yozora.service.registry import Models
 from yozora.service.wishes import TASKS, Model
 
 FAILURES = 3  # one after the other, until a provider is left alone
@@ -119,13 +120,39 @@ class Breaker:
 
 @dataclass
 class Providers:
-    """All providers, in the order of the file, each with its breaker."""
+    """All providers, in the order of the file, each with its breaker and the number of videos that are with it."""
 
     all: Sequence[Provider] = ()
     breakers: dict[str, Breaker] = field(default_factory=dict)
+    busy: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.breakers = {one.name: Breaker() for one in self.all}
+        self._lock = threading.Lock()
+
+    def free(self, one: Provider) -> bool:
+        """Whether a provider can be given another video: after failures in a row one at a time."""
+        breaker = self.breakers[one.name]
+        most = one.concurrency if breaker.failures < FAILURES else 1
+        return not breaker.open and self.busy[one.name] < most
+
+    def enter(self, one: Provider) -> bool:
+        """Take a place at a provider, to be given back by `leave`; False when there is none."""
+        with self._lock:
+            if not self.free(one):
+                return False
+            self.busy[one.name] += 1
+            return True
+
+    def resume(self, one: Provider) -> None:
+        """Take the place of a video that a provider has already, whether there is one or not."""
+        with self._lock:
+            self.busy[one.name] += 1
+
+    def leave(self, one: Provider) -> None:
+        """Give a place back."""
+        with self._lock:
+            self.busy[one.name] -= 1
 
     @property
     def models(self) -> dict[str, Model]:
@@ -156,11 +183,7 @@ class Providers:
     @property
     def ready(self) -> list[str]:
         """The models that some provider can be asked for now."""
-        return [
-            model
-            for model in self.models
-            if any(not self.breakers[one.name].open for one, _ in self.of(model))
-        ]
+        return [model for model in self.models if any(self.free(one) for one, _ in self.of(model))]
 
 
 def read_providers(path: Path | None) -> Providers:
@@ -190,31 +213,3 @@ def read_providers(path: Path | None) -> Providers:
                     f"there are {', '.join(TASKS)}."
                 )
     return Providers(listing.provider)
-
-
-class Offer:
-    """Everything that can be asked for: the models on this machine, then those of providers.
-
-    Raises YozoraError when two have one name.
-    """
-
-    def __init__(self, local: Models, providers: Providers) -> None:
-        self.local, self.remote = local, providers.models
-        if both := set(local.names) & set(self.remote):
-            raise YozoraError(
-                f"A model on this machine and one of a provider are both called {', '.join(sorted(both))}: give the "
-                "provider's another name with 'here'."
-            )
-
-    @property
-    def names(self) -> list[str]:
-        """All of them; the first is taken where none is asked for."""
-        return [*self.local.names, *self.remote]
-
-    def describe(self, name: str) -> Model:
-        """What a model can be asked for. Raises YozoraError when there is none."""
-        return self.remote[name] if name in self.remote else self.local.describe(name)
-
-    def described(self) -> Mapping[str, Model]:
-        """All of them."""
-        return {name: self.describe(name) for name in self.names}

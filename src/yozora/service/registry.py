@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +53,7 @@ class Models:
         self.folders: dict[str, Path] = {}
         self.memory = memory
         self._loaded: dict[str, Loaded] = {}  # the one used last comes last
+        self._described: dict[str, tuple[Version, Model]] = {}  # as of the version looked at last
         for given in names:
             name, folder = found(given)
             if name in self.folders:
@@ -67,9 +67,24 @@ class Models:
         return list(self.folders)
 
     def describe(self, name: str) -> Model:
-        """What a model can be asked for, from its header: nothing is loaded. Raises YozoraError when it is damaged."""
+        """What a model can be asked for, from its header: nothing is loaded.
+
+        While its file cannot be read, as it is half copied, that is what it was before. Raises YozoraError when there
+        is no before, or no such model.
+        """
         folder = self._folder(name)
-        return described(name, folder, version(folder))
+        now, kept = version(folder), self._described.get(name)
+        if kept is not None and kept[0] == now:
+            return kept[1]
+        try:
+            model = described(name, folder, now)
+        except YozoraError as error:
+            if kept is None:
+                raise
+            log.warning("%s is described as before: %s", name, error)
+            model = kept[1]
+        self._described[name] = (now, model)
+        return model
 
     def get(self, name: str) -> Pipeline:
         """A model, loaded. Raises YozoraError when that cannot be done."""
@@ -142,7 +157,6 @@ def version(folder: Path) -> Version:
     return tuple(facts)
 
 
-@lru_cache(maxsize=256)
 def described(name: str, folder: Path, now: Version) -> Model:
     """A model by what its transformer's header says. Raises YozoraError when there is none."""
     config, provenance = header(folder / FILES[0])

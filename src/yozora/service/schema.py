@@ -187,6 +187,7 @@ holds = Table(  # money set aside for one video; never more than one
     Column("created_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
     CheckConstraint("amount >= 0", name="not_negative"),
+    Index("ix_holds_open", "amount", **where("state = 'open'")),
 )
 
 postings = Table(  # append-only double entry: each transaction's amounts sum to zero
@@ -243,12 +244,16 @@ videos = Table(
     Column("expires_at", BigInteger),
     Column("deleted_at", BigInteger),
     Index("ix_videos_org_created", "org_id", "created_at", "id"),
-    Index("ix_videos_queue", "org_id", "status", "priority", "created_at"),
     Index("ix_videos_lease", "status", "lease_until"),
     Index("ix_videos_key_created", "key_id", "created_at"),
     Index("ix_videos_expires", "expires_at", **where("deleted_at IS NULL")),
     Index("ix_videos_files", "deleted_at", **where("file IS NOT NULL")),
+    Index("ix_videos_waiting", "model", **where("status = 'queued'")),
 )
+# Who is next, in its order; and among those that can be denoised together with a job.
+first = (videos.c.priority.desc(), videos.c.created_at, videos.c.id)
+Index("ix_videos_queue", videos.c.org_id, videos.c.status, *first)
+Index("ix_videos_company", videos.c.batch, videos.c.org_id, *first, **where("status = 'queued'"))
 
 events = (
     Table(  # what happened to a video, in order; streams read on from the last one a client saw
@@ -260,7 +265,7 @@ events = (
             "kind", String(16), nullable=False
         ),  # queued, started, progress, preview, completed, failed
         Column("data", JSON, nullable=False),
-        Column("at", BigInteger, nullable=False),
+        Column("at", BigInteger, nullable=False, index=True),
     )
 )
 
@@ -296,6 +301,8 @@ files = Table(  # uploads: stills and clips that videos start from
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("deleted_at", BigInteger),
+    Index("ix_files_expires", "expires_at", **where("deleted_at IS NULL")),
+    Index("ix_files_deleted", "deleted_at", **where("deleted_at IS NOT NULL")),
 )
 
 batches = Table(  # many videos asked for by one file
@@ -346,7 +353,7 @@ outbox = Table(  # deliveries, written with what they tell of; sent at least onc
     "outbox",
     metadata,
     Column("id", Id, primary_key=True),  # the webhook-id
-    Column("webhook_id", Id, ForeignKey("webhooks.id"), nullable=False, index=True),
+    Column("webhook_id", Id, ForeignKey("webhooks.id"), nullable=False),
     Column("body", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_at", BigInteger, index=True),  # null: done or given up
@@ -354,4 +361,5 @@ outbox = Table(  # deliveries, written with what they tell of; sent at least onc
     Column("delivered_at", BigInteger),
     Column("answer", Text),
     Column("created_at", BigInteger, nullable=False),
+    Index("ix_outbox_due", "webhook_id", "next_at"),
 )

@@ -30,24 +30,34 @@ def span(name: str, **attributes: str | int | float) -> Iterator[None]:
         yield
 
 
-def begin(service: str) -> None:
-    """Send this process's spans where the environment says; to nobody where it says nothing.
+def wanted() -> bool:
+    """Whether the environment says where spans go.
 
     Raises:
         YozoraError: it names an address, and the packages are missing.
     """
     global sent
     if not os.environ.get(ENDPOINT):
-        return
+        return False
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401
     except ImportError as error:
         raise YozoraError(
             f"{ENDPOINT} is set, but the package {error.name} is missing: pip install 'yozora[tracing]'."
         ) from error
+    return True
+
+
+def begin(service: str) -> None:
+    """Send this process's spans where the environment says; to nobody where it says nothing. Raises as `wanted`."""
+    if not wanted():
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

@@ -15,9 +15,10 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -25,12 +26,21 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    and_,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from yozora.errors import YozoraError
 from yozora.service import ids
-from yozora.service.database import Database
+from yozora.service.database import AWAY, Database, why
 from yozora.service.fetch import FetchError, Rules, checked, post
 from yozora.service.schema import outbox, webhooks
 
@@ -39,7 +49,8 @@ RULES = Rules(on=True, seconds=15.0, bytes=2**14)
 LEASE = 60_000  # ms that a sender has for a delivery
 MOST = 14  # attempts
 FIRST, LATEST = 5_000, 12 * 3600 * 1000  # ms until the second attempt, and at most between two
-AT_ONCE = 8  # deliveries that a sender posts side by side
+AT_ONCE = 8  # deliveries that a sender posts side by side ...
+EACH = 2  # ... and of them to one receiver, so that one that hangs holds up nobody else
 POLL, RETRY = 0.5, 2.0  # seconds between two looks, and after the database did not answer
 GONE = 410  # the status by which a receiver says that it wants no more
 NONCE = 12
@@ -166,13 +177,27 @@ def enqueue(tx: Connection, org_id: str, kind: str, payload: dict[str, Any], at:
     return written
 
 
-def claim(tx: Connection, *, at: int, lease: int = LEASE, most: int = AT_ONCE) -> list[Delivery]:
-    """The deliveries that are due, the longest waiting first; they are the caller's until the lease ends."""
-    free = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= at)
+def claim(
+    tx: Connection,
+    *,
+    at: int,
+    lease: int = LEASE,
+    most: int = AT_ONCE,
+    without: Collection[str] = (),
+) -> list[Delivery]:
+    """Of each receiver, but those ``without``, what is due the longest; it is the caller's until the lease ends."""
+    own = outbox.alias("own")
+    first = (
+        select(own.c.id)
+        .where(own.c.webhook_id == webhooks.c.id, *due_by(own, at))
+        .order_by(own.c.next_at, own.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
     due = (
         select(outbox, webhooks.c.url, webhooks.c.secret)
-        .join(webhooks, webhooks.c.id == outbox.c.webhook_id)
-        .where(outbox.c.next_at <= at, free)
+        .select_from(webhooks.join(outbox, outbox.c.id == first))
+        .where(webhooks.c.id.not_in(without), *due_by(outbox, at))
         .order_by(outbox.c.next_at, outbox.c.id)
         .limit(most)
         .with_for_update(skip_locked=True, of=outbox)
@@ -184,6 +209,11 @@ def claim(tx: Connection, *, at: int, lease: int = LEASE, most: int = AT_ONCE) -
         tx.execute(mine.values(attempts=attempt, lease_until=at + lease))
         claimed.append(Delivery(row.id, row.webhook_id, row.url, row.secret, row.body, attempt))
     return claimed
+
+
+def due_by(rows: FromClause, at: int) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for deliveries that are to be sent, and in nobody's hands."""
+    return rows.c.next_at <= at, or_(rows.c.lease_until.is_(None), rows.c.lease_until <= at)
 
 
 def settle(tx: Connection, delivery: Delivery, *, answer: str, taken: bool, at: int) -> bool:
@@ -217,49 +247,63 @@ def replay(tx: Connection, delivery: str, *, org_id: str, at: int) -> bool:
 # --- the sender --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sender:
     """Posts what is in the outbox. Any number may run side by side."""
 
     database: Database
     pepper: bytes
     rules: Rules = RULES
+    sending: dict[Future[None], str] = field(default_factory=dict)  # and to whom
 
     def run(self, stop: threading.Event) -> None:
         """Send until told to stop; a database that is away for a while is waited for."""
         with ThreadPoolExecutor(AT_ONCE, "webhooks") as pool:
             while not stop.is_set():
                 try:
-                    sent = self.step(pool)
-                except OperationalError as error:
-                    log.warning("the database does not answer, trying again: %s", error.orig)
+                    begun = self.step(pool)
+                except AWAY as error:
+                    log.warning("the database does not answer, trying again: %s", why(error))
                     stop.wait(RETRY)
                     continue
                 except Exception:
                     log.exception("a delivery went wrong")
                     stop.wait(RETRY)
                     continue
-                if not sent:
+                if self.sending and not begun:
+                    wait(self.sending, POLL, FIRST_COMPLETED)
+                elif not begun:
                     stop.wait(POLL)
 
     def step(self, pool: ThreadPoolExecutor) -> int:
-        """Send what is due; how many deliveries that were."""
+        """Begin to send what is due, as far as there are places; how many deliveries that were."""
+        self.sending = {one: to for one, to in self.sending.items() if not one.done()}
+        free = AT_ONCE - len(self.sending)
+        busy = [name for name, count in Counter(self.sending.values()).items() if count >= EACH]
+        due = select(outbox.c.id).where(
+            *due_by(outbox, ids.now()), outbox.c.webhook_id.not_in(busy)
+        )
         with self.database.read() as tx:
-            due = select(outbox.c.id).where(outbox.c.next_at <= ids.now()).limit(1)
-            if tx.execute(due).first() is None:
+            if not free or tx.execute(due.limit(1)).first() is None:
                 return 0
         with self.database.write() as tx:
-            claimed = claim(tx, at=ids.now())
-        list(pool.map(self.send, claimed))
+            claimed = claim(tx, at=ids.now(), most=free, without=busy)
+        for one in claimed:
+            self.sending[pool.submit(self.send, one)] = one.webhook_id
         return len(claimed)
 
     def send(self, delivery: Delivery) -> None:
-        """Post one delivery and write down what came of it."""
-        status, answer = self.posted(delivery, ids.now() // 1000)
-        with self.database.write() as tx:
-            settle(tx, delivery, answer=answer, taken=200 <= status < 300, at=ids.now())
-            if status == GONE:
-                disable(tx, delivery.webhook_id, at=ids.now())
+        """Post one delivery and write down what came of it; if that fails, it is sent again when the claim ends."""
+        try:
+            status, answer = self.posted(delivery, ids.now() // 1000)
+            with self.database.write() as tx:
+                settle(tx, delivery, answer=answer, taken=200 <= status < 300, at=ids.now())
+                if status == GONE:
+                    disable(tx, delivery.webhook_id, at=ids.now())
+        except AWAY as error:
+            log.warning("what became of %s could not be written down: %s", delivery.id, why(error))
+        except Exception:
+            log.exception("%s went wrong", delivery.id)
 
     def posted(self, delivery: Delivery, seconds: int) -> tuple[int, str]:
         """The status of the answer, or 0, and what to keep of it."""

@@ -9,27 +9,25 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from yozora.artifact import content_hash
 from yozora.errors import YozoraError
 from yozora.service import ids, jobs
 from yozora.service.artifacts import VIDEO, Artifacts, named
-from yozora.service.database import Database
+from yozora.service.database import AWAY, Database, why
 from yozora.service.failpoints import reach
 from yozora.service.intake import IntakeError
-from yozora.service.jobs import Job
+from yozora.service.jobs import Job, State
 from yozora.service.provenance import Facts, Sealer
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
@@ -60,6 +58,7 @@ class Worker:
     settings: Settings
     name: str = field(default_factory=new_name)
     stop: threading.Event = field(default_factory=threading.Event)
+    alive: Callable[[], None] = lambda: None  # is told that the work goes on
 
     def __post_init__(self) -> None:
         self.database = Database(self.settings.database)
@@ -74,15 +73,16 @@ class Worker:
         self.models.get(self.models.names[0])  # the first job need not wait for it
         log.info("worker %s makes videos with %s", self.name, ", ".join(self.models.names))
         while not self.stop.is_set():
+            self.alive()
             try:
                 busy = self.step()
-            except (OperationalError, InterfaceError) as error:
-                log.warning("the database does not answer, trying again: %s", error.orig)
+            except AWAY as error:
+                log.warning("the database does not answer, trying again: %s", why(error))
                 self.stop.wait(RETRY)
                 continue
             if not busy:
                 self.stop.wait(POLL)
-        with self.database.write() as tx:
+        with suppress(*AWAY), self.database.write() as tx:
             jobs.leave(tx, worker=self.name)
         self.database.close()
 
@@ -128,15 +128,55 @@ def tidy(
     database: Database, artifacts: Artifacts, settings: Settings, worker: str | None = None
 ) -> None:
     """Give lost jobs to others, with all of a ``worker`` that is known to be dead; delete what has expired."""
+    left = [""]
+    while left:
+        with database.write() as tx:
+            left = jobs.reap(tx, at=ids.now(), losses=settings.losses, worker=worker)
+        for name in left:
+            artifacts.delete(name)
     with database.write() as tx:
-        at = ids.now()
-        left = jobs.reap(tx, at=at, losses=settings.losses, worker=worker)
-        expired = jobs.expire(tx, at=at)
-    for name in [*left, *(file for _, file in expired)]:
-        artifacts.delete(name)
+        expired = jobs.expire(tx, at=ids.now())
+    for _, file in expired:
+        artifacts.delete(file)
     if expired:
         with database.write() as tx:
             jobs.forget(tx, [video for video, _ in expired])
+
+
+def complete(
+    database: Database,
+    artifacts: Artifacts,
+    job: Job,
+    *,
+    taken: float,
+    patience: float,
+    seconds: str | None = None,
+) -> None:
+    """Complete a job whose artifact is on disk; whatever of it turns out to be nobody's is removed.
+
+    ``taken`` and ``seconds`` are those of `jobs.finish`.
+
+    A database that is away is waited for, at most for ``patience`` seconds: then it raises one of AWAY, and nobody
+    knows whether the job is completed.
+    """
+    path, until = artifacts.path(job.artifact), time.monotonic() + patience
+    size, sha256 = path.stat().st_size, content_hash(path)
+    while True:
+        try:
+            with database.write() as tx:
+                done = jobs.finish(
+                    tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now(),
+                    seconds=seconds,
+                )
+            break
+        except AWAY as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("%s waits for the database: %s", job.id, why(error))
+            time.sleep(RETRY)
+    reach("after-finish")
+    for attempt in range(1, job.attempt if done else job.attempt + 1):
+        artifacts.delete(named(job.id, attempt))
 
 
 @dataclass
@@ -148,8 +188,8 @@ class Shift:
 
     def __post_init__(self) -> None:
         self.mine = {job.id: job for job in self.batch}
-        self.began = self.beaten = time.monotonic()
-        self.progress = 0
+        self.began = self.beaten = self.renewed = time.monotonic()
+        self.progress = self.told = 0
 
     def work(self) -> None:
         """Generate all of it; what cannot be generated fails, in a way that says why."""
@@ -167,7 +207,7 @@ class Shift:
                 "generation_failed",
                 "It could not be generated from what was given; nothing was charged.",
             )
-        except (OperationalError, InterfaceError):
+        except AWAY:
             raise  # of the database: the leases run out, and others take over
         except Exception:
             log.exception("a batch of %d went wrong", len(self.batch))
@@ -206,30 +246,60 @@ class Shift:
             self.beat(previews)
 
     def beat(self, previews: Sequence[bytes] = ()) -> None:
-        """Keep the leases; drop the jobs that are cancelled or lost. Raises Stopped when none is left."""
+        """Keep the leases; drop the jobs that are cancelled or lost. Raises Stopped when none is left.
+
+        A database that is away is nothing as long as the leases last.
+        """
+        self.worker.alive()
         self.beaten = time.monotonic()
         shown = dict(zip((job.id for job in self.batch), previews, strict=True)) if previews else {}
-        with self.worker.database.write() as tx:
-            at, lease = ids.now(), self.worker.settings.lease
-            jobs.sign(tx, worker=self.worker.name, models=self.worker.models.names, at=at)
-            batch = list(self.mine.values())  # those that are written meanwhile leave it
-            states = jobs.beat_all(
-                tx, batch, at=at, lease=lease, progress=self.progress, previews=shown
-            )
-            for job in batch:
-                if states[job.id] == "cancelled":
-                    jobs.fail(tx, job, code="cancelled", message=jobs.CANCELLED, at=at)
-                if states[job.id] != "on":
-                    self.mine.pop(job.id, None)
+        batch = list(self.mine.values())  # those that are written meanwhile leave it
+        try:
+            states = self.stand(batch, shown)
+            self.drop([job for job in batch if states[job.id] == "cancelled"])
             if self.worker.overdue():
-                for job in list(self.mine.values()):
-                    jobs.hand_back(tx, job, at=at)
-                self.mine.clear()
+                self.put_down()
+        except AWAY as error:
+            if time.monotonic() - self.renewed > self.worker.settings.lease / 1000:
+                raise
+            log.warning("the database does not answer, the work goes on: %s", why(error))
+            return
+        for job in batch:
+            if states[job.id] != "on":
+                self.mine.pop(job.id, None)
         if not self.mine:
             raise Stopped
 
+    def stand(self, batch: Sequence[Job], shown: Mapping[str, bytes]) -> Mapping[str, State]:
+        """How the jobs stand. Something is written only when there is news, or a quarter of the lease has gone."""
+        worker, now = self.worker, time.monotonic()
+        news = self.progress if self.progress != self.told else None
+        spell = min(worker.settings.lease, jobs.SILENT) / 4000
+        if news is None and not shown and now - self.renewed < spell:
+            with worker.database.read() as tx:
+                return jobs.look(tx, batch, at=ids.now())
+        with worker.database.write() as tx:
+            at, lease = ids.now(), worker.settings.lease
+            jobs.sign(tx, worker=worker.name, models=worker.models.names, at=at)
+            states = jobs.beat_all(tx, batch, at=at, lease=lease, progress=news, previews=shown)
+        self.renewed, self.told = now, self.progress
+        return states
+
+    def drop(self, cancelled: Sequence[Job]) -> None:
+        """End jobs that nobody wants any more, each by itself as the ledger has it."""
+        for job in cancelled:
+            with self.worker.database.write() as tx:
+                jobs.fail(tx, job, code="cancelled", message=jobs.CANCELLED, at=ids.now())
+
+    def put_down(self) -> None:
+        """Hand back all that is left."""
+        with self.worker.database.write() as tx:
+            for job in list(self.mine.values()):
+                jobs.hand_back(tx, job, at=ids.now())
+        self.mine.clear()
+
     def deliver(self, job: Job, clip: Clip) -> None:
-        """Put a clip on disk, marked and signed, then complete its job; what turns out to be nobody's is removed."""
+        """Put a clip on disk, marked and signed, then complete its job."""
         from yozora.service.making import save
 
         artifacts, sealer = self.worker.artifacts, self.worker.sealer
@@ -239,19 +309,12 @@ class Shift:
         with artifacts.adding(job.artifact) as folder:
             save(sealer.mark(clip, facts), folder)
             sealer.seal(folder / VIDEO, folder / VIDEO, facts)
-            sha256, size = content_hash(folder / VIDEO), (folder / VIDEO).stat().st_size
         reach("after-rename")
         taken = (time.monotonic() - self.began) / len(self.batch)
-        with self.worker.database.write() as tx:
-            done = jobs.finish(
-                tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now(),
-                seconds=str(decimal(clip.seconds)) if job.follows else None,
-            )  # fmt: skip
-        reach("after-finish")
+        length = str(decimal(clip.seconds)) if job.follows else None
+        lease = self.worker.settings.lease / 1000
+        complete(self.worker.database, artifacts, job, taken=taken, seconds=length, patience=lease)
         self.mine.pop(job.id, None)
-        gone = range(1, job.attempt if done else job.attempt + 1)
-        for attempt in gone:  # what those who lost the job may have left
-            artifacts.delete(named(job.id, attempt))
 
     def give_up(self, code: str, message: str) -> None:
         """Fail a job that was alone; several are tried again one by one, as one of them may be to blame."""
@@ -261,10 +324,3 @@ class Shift:
                     jobs.hand_back(tx, job, at=ids.now(), alone=True)
                 else:
                     jobs.fail(tx, job, code=code, message=message, at=ids.now())
-
-
-def work(settings: Settings, name: str, stop: threading.Event) -> None:
-    """Work in this process until ``stop`` is set, by SIGTERM or SIGINT too."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    Worker(settings, name, stop).run()

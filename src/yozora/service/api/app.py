@@ -35,8 +35,9 @@ from yozora.service.database import Database
 from yozora.service.fetch import Rules
 from yozora.service.metrics import Metrics
 from yozora.service.moderation import moderator
+from yozora.service.offer import Offer
 from yozora.service.pages import site
-from yozora.service.providers import Offer, read_providers
+from yozora.service.providers import read_providers
 from yozora.service.registry import Models
 from yozora.service.settings import Settings
 

@@ -19,7 +19,7 @@ from yozora.service.fetch import Rules
 from yozora.service.keys import Identity
 from yozora.service.lookup import Lookup
 from yozora.service.moderation import Moderator
-from yozora.service.providers import Offer
+from yozora.service.offer import Offer
 from yozora.service.schema import keys as table
 from yozora.service.schema import limits as limited
 from yozora.service.schema import videos

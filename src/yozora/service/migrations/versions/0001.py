@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
         batch_op.create_index(batch_op.f("ix_events_video_id"), ["video_id"], unique=False)
 
     op.create_table(
@@ -177,6 +178,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
     )
     with op.batch_alter_table("files", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_files_deleted",
+            ["deleted_at"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_files_expires",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_files_org_id"), ["org_id"], unique=False)
 
     op.create_table(
@@ -274,8 +289,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.create_index("ix_outbox_due", ["webhook_id", "next_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_outbox_next_at"), ["next_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_outbox_webhook_id"), ["webhook_id"], unique=False)
 
     op.create_table(
         "batches",
@@ -346,6 +361,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("videos", schema=None) as batch_op:
         batch_op.create_index(
+            "ix_videos_company",
+            ["batch", "org_id", sa.literal_column("priority DESC"), "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("status = 'queued'"),
+            postgresql_where=sa.text("status = 'queued'"),
+        )
+        batch_op.create_index(
             "ix_videos_expires",
             ["expires_at"],
             unique=False,
@@ -363,7 +385,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_videos_lease", ["status", "lease_until"], unique=False)
         batch_op.create_index("ix_videos_org_created", ["org_id", "created_at", "id"], unique=False)
         batch_op.create_index(
-            "ix_videos_queue", ["org_id", "status", "priority", "created_at"], unique=False
+            "ix_videos_queue",
+            ["org_id", "status", sa.literal_column("priority DESC"), "created_at", "id"],
+            unique=False,
+        )
+        batch_op.create_index(
+            "ix_videos_waiting",
+            ["model"],
+            unique=False,
+            sqlite_where=sa.text("status = 'queued'"),
+            postgresql_where=sa.text("status = 'queued'"),
         )
 
     op.create_table(
@@ -400,4 +431,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("video_id", name=op.f("pk_holds")),
     )
     with op.batch_alter_table("holds", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_holds_open",
+            ["amount"],
+            unique=False,
+            sqlite_where=sa.text("state = 'open'"),
+            postgresql_where=sa.text("state = 'open'"),
+        )
         batch_op.create_index(batch_op.f("ix_holds_org_id"), ["org_id"], unique=False)
