@@ -199,7 +199,7 @@ def test_whoever_is_stopped_within_a_transaction_holds_nobody_up(
         trap = served.trap(moment, "stop")
         if moment == "before-settle":
             wanted.add(served.create(f"{moment}-{number}-0"))
-            until(lambda: not trap.exists(), "nobody was stopped")
+            until(lambda trap=trap: not trap.exists(), "nobody was stopped")
         wanted |= {served.create(f"{moment}-{number}-{k}") for k in (1, 2)}
         assert not trap.exists()
         until(lambda: set(served.statuses().values()) == {"completed"}, "not finished")

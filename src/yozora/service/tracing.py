@@ -36,7 +36,6 @@ def wanted() -> bool:
     Raises:
         YozoraError: it names an address, and the packages are missing.
     """
-    global sent
     if not os.environ.get(ENDPOINT):
         return False
     try:
@@ -51,6 +50,7 @@ def wanted() -> bool:
 
 def begin(service: str) -> None:
     """Send this process's spans where the environment says; to nobody where it says nothing. Raises as `wanted`."""
+    global sent
     if not wanted():
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
