@@ -165,7 +165,13 @@ def complete(
         try:
             with database.write() as tx:
                 done = jobs.finish(
-                    tx, job, file=job.artifact, bytes=size, sha256=sha256, taken=taken, at=ids.now(),
+                    tx,
+                    job,
+                    file=job.artifact,
+                    bytes=size,
+                    sha256=sha256,
+                    taken=taken,
+                    at=ids.now(),
                     seconds=seconds,
                 )
             break

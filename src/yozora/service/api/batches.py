@@ -12,11 +12,10 @@ import io
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -33,17 +32,19 @@ from yozora.service.api.orders import create as order
 from yozora.service.api.pages import Page
 from yozora.service.api.service import SHOWN, Service, named, of
 from yozora.service.artifacts import CONTENT
+from yozora.service.database import AWAY, why
 from yozora.service.keys import Identity
 from yozora.service.limits import LimitReached
 from yozora.service.lookup import Lookup
 from yozora.service.moderation import Moderator, Unjudged
 from yozora.service.schema import batch_lines as lines
 from yozora.service.schema import batches, keys, videos
+from yozora.service.schema import limits as limits_set
 from yozora.service.wishes import Create, Upload, Wish, WishError
 
 ENDPOINT, WINDOW = "/v1/videos", 24 * 3600 * 1000
 LINES = 1000  # in a file
-PART = 20  # lines begun in one transaction
+PART = 20  # videos of a key's batches that are open at once
 JUDGED = 10 * PART  # prompts that are known to be let through, while their lines wait for a limit
 PAUSE = 1.0  # seconds between two looks at the open batches
 PRIORITY = -1  # below what people wait for
@@ -180,8 +181,8 @@ async def work_on(service: Service, end: asyncio.Event) -> None:
         try:
             for row in await service.ask(lookup):
                 await go_on_if_possible(service, row.id, judge)
-        except OperationalError as error:
-            log.warning("batches wait for the database: %s", error.orig)
+        except AWAY as error:
+            log.warning("batches wait for the database: %s", why(error))
         with suppress(TimeoutError):
             await asyncio.wait_for(end.wait(), PAUSE)
 
@@ -190,7 +191,7 @@ async def go_on_if_possible(service: Service, batch: str, judge: Moderator) -> N
     """As `go_on`; one batch that cannot go on does not keep others from it."""
     try:
         await go_on(service, batch, judge)
-    except OperationalError:
+    except AWAY:
         raise
     except Exception:
         log.exception("the batch %s could not go on", batch)
@@ -200,7 +201,10 @@ async def go_on(service: Service, batch: str, judge: Moderator) -> None:
     """Begin what can be begun of a batch; write its files when nothing of it is left to do."""
     rows = await service.read(lambda tx: tx.execute(waiting(batch)).all())
     asked = await run_in_threadpool(judged, rows, judge)
-    if await service.write(lambda tx: begun(service, tx, batch, asked)):
+    ended, unwanted = await service.write(lambda tx: begun(service, tx, batch, asked))
+    for video in unwanted:  # each by itself: a transaction closes one hold at most
+        await service.write(partial(jobs.cancel, video_id=video, at=ids.now()))
+    if ended:
         await finish(service, batch)
 
 
@@ -223,24 +227,41 @@ def judged(rows: Sequence[Row[Any]], judge: Moderator) -> dict[int, Asked]:
     return found
 
 
-def begun(service: Service, tx: Connection, batch: str, asked: Mapping[int, Asked]) -> bool:
-    """Begin the lines of a batch that are judged, or stop those that are begun. Returns whether all of it has ended."""
+def begun(
+    service: Service, tx: Connection, batch: str, asked: Mapping[int, Asked]
+) -> tuple[bool, list[str]]:
+    """Begin the lines of a batch that are judged, or no more of them.
+
+    Returns whether all of it has ended, and the videos that are to be cancelled.
+    """
     mine = select(batches).where(batches.c.id == batch, batches.c.status.in_(OPEN))
     row = tx.execute(mine.with_for_update(skip_locked=True)).first()
     if row is None:
-        return False
+        return False, []
     at, who = ids.now(), identity(tx, row.key_id)
+    going = select(videos.c.id).join(lines, lines.c.video_id == videos.c.id)
+    going = going.where(lines.c.batch_id == batch, videos.c.status.in_(jobs.OPEN))
+    unwanted: list[str] = []
     if row.status == "cancelling" or row.expires_at <= at or who is None:
         code = "batch_cancelled" if row.status == "cancelling" else "batch_expired"
-        stop(tx, batch, "invalid_api_key" if who is None else code, at)
+        stop(tx, batch, "invalid_api_key" if who is None else code)
+        unwanted = list(tx.scalars(going))
     else:
-        for line in tx.execute(waiting(batch)).all():
+        for line in tx.execute(waiting(batch).limit(room(tx, who))).all():
             if line.line not in asked or not begin(service, tx, who, line, asked[line.line], at):
                 break
-    going = videos.c.status.in_(jobs.OPEN) & videos.c.deleted_at.is_(None)
-    left = select(lines.c.line).outerjoin(videos, videos.c.id == lines.c.video_id)
-    left = left.where(lines.c.batch_id == batch, or_(going, unbegun()))
-    return tx.execute(left.limit(1)).first() is None
+    left = tx.execute(waiting(batch).limit(1)).first() or tx.execute(going.limit(1)).first()
+    return left is None, unwanted
+
+
+def room(tx: Connection, who: Identity) -> int:
+    """How many videos a key's batches may begin now: they leave half of what limits allow to other requests."""
+    mine = (limits_set.c.scope.in_(who.limited_by), limits_set.c.measure == "concurrent")
+    most = tx.scalar(select(func.min(limits_set.c.amount)).where(*mine))
+    theirs = (videos.c.org_id == who.org_id, videos.c.key_id == who.key_id)
+    opened = (*theirs, videos.c.status.in_(jobs.OPEN), videos.c.priority == PRIORITY)
+    there = tx.scalar(select(func.count()).select_from(videos).where(*opened)) or 0
+    return max(0, (PART if most is None else min(PART, max(1, most // 2))) - there)
 
 
 def begin(
@@ -283,16 +304,12 @@ def refused(error: Exception) -> dict[str, Any]:
     }
 
 
-def stop(tx: Connection, batch: str, code: str, at: int) -> None:
-    """Begin no more lines of a batch, and cancel the videos that are begun."""
+def stop(tx: Connection, batch: str, code: str) -> None:
+    """Begin no more lines of a batch."""
     error = {"code": code, "message": "It was not begun any more.", "param": None}
     tx.execute(
         update(lines).where(lines.c.batch_id == batch, unbegun()).values(error=error, status=409)
     )
-    going = select(videos.c.id).join(lines, lines.c.video_id == videos.c.id)
-    going = going.where(lines.c.batch_id == batch, videos.c.status.in_(jobs.OPEN))
-    for video in tx.execute(going).scalars().all():
-        jobs.cancel(tx, video, at=at)
 
 
 def identity(tx: Connection, key: str) -> Identity | None:

@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from yozora.service.database import AWAY
 from yozora.service.keys import Unauthorised
 from yozora.service.limits import LimitReached
 from yozora.service.moderation import Unjudged
@@ -74,8 +74,8 @@ def described(error: Exception) -> ApiError:
             said = SAID.get(error.status_code, str(error.detail))
             code = CODES.get(error.status_code, "invalid_request")
             return ApiError(error.status_code, said, code, headers=error.headers)
-        case OperationalError():
-            return ApiError(503, "The service is busy: try again soon.", "unavailable", wait=1)
+    if isinstance(error, AWAY):
+        return ApiError(503, "The service is busy: try again soon.", "unavailable", wait=1)
     return ApiError(500, "Something went wrong here; it has been noted.", "internal_error")
 
 
@@ -104,4 +104,4 @@ async def handle(request: Request, error: Exception) -> Response:
     return response
 
 
-EXPECTED = (ApiError, WishError, Unauthorised, Unjudged, LimitReached, OperationalError)
+EXPECTED = (ApiError, WishError, Unauthorised, Unjudged, LimitReached, *AWAY)
