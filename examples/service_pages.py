@@ -33,8 +33,8 @@ OUT = Path(__file__).parents[1] / "docs" / "images" / "service"
 PROMPTS = (Path(__file__).parent / "prompts.txt").read_text(encoding="utf-8").splitlines()
 HOUR = 3_600_000
 PAGES = (
-    "dashboard", "keys", "members", "limits", "prices", "audit", "statement", "models", "models/nano", "docs",
-    "account", "verify",
+    "dashboard", "keys", "webhooks", "members", "limits", "prices", "audit", "statement", "models", "models/nano",
+    "docs", "account", "verify",
 )  # fmt: skip
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 

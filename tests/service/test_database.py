@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, inspect, select, text
+from sqlalchemy.exc import StatementError
 
 from yozora.errors import YozoraError
 from yozora.service.database import Database
@@ -129,3 +131,14 @@ def test_a_server_that_does_not_answer_is_said_without_its_password() -> None:
     with pytest.raises(YozoraError, match="cannot be used") as caught:
         Database("postgresql://me:hush@127.0.0.1:1/none").upgrade()
     assert "hush" not in str(caught.value)
+
+
+def test_errors_do_not_repeat_what_people_wrote(database: Database) -> None:
+    words = "nobody is to read these words"
+    with pytest.raises(StatementError) as caught, database.write() as tx:
+        tx.execute(
+            text("INSERT INTO orgs (id, name) VALUES (:id, :name)"), {"id": "o", "name": words}
+        )
+    shown = "".join(traceback.format_exception(caught.value))
+    assert words not in shown
+    assert "orgs" in shown

@@ -19,6 +19,7 @@ from yozora.errors import YozoraError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.engine import ExceptionContext
 
 try:
     from sqlalchemy import Connection, create_engine, event, text
@@ -196,7 +197,10 @@ def sqlite(url: URL) -> Engine:
 
 
 def postgresql(url: URL) -> Engine:
-    """An engine on a PostgreSQL server, which lets go of what a client holds that has stopped or is cut off."""
+    """An engine on a PostgreSQL server, which lets go of what a client holds that has stopped or is cut off.
+
+    Its errors say what is wrong, and not with which values.
+    """
     limits = f"-c idle_in_transaction_session_timeout={IDLE * 1000:.0f} -c lock_timeout={BUSY * 1000:.0f}"
     arguments = {
         "options": f"{url.query.get('options', '')} {limits}".strip(),
@@ -205,7 +209,15 @@ def postgresql(url: URL) -> Engine:
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
-    return create_engine(url, pool_pre_ping=True, connect_args=arguments, **QUIET)
+    engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, **QUIET)
+
+    @event.listens_for(engine, "handle_error")
+    def quieten(context: ExceptionContext) -> None:
+        said = getattr(getattr(context.original_exception, "diag", None), "message_primary", None)
+        if said and context.sqlalchemy_exception is not None:
+            context.original_exception.args = context.sqlalchemy_exception.args = (said,)
+
+    return engine
 
 
 def why(error: Exception) -> str:

@@ -199,7 +199,9 @@ async def go_on_if_possible(service: Service, batch: str, judge: Moderator) -> N
 
 async def go_on(service: Service, batch: str, judge: Moderator) -> None:
     """Begin what can be begun of a batch; write its files when nothing of it is left to do."""
-    rows = await service.read(lambda tx: tx.execute(waiting(batch)).all())
+    going = (batches.c.status == "in_progress") & (batches.c.expires_at > ids.now())
+    unjudged = waiting(batch).join(batches, batches.c.id == lines.c.batch_id).where(going)
+    rows = await service.read(lambda tx: tx.execute(unjudged).all())
     asked = await run_in_threadpool(judged, rows, judge)
     ended, unwanted = await service.write(lambda tx: begun(service, tx, batch, asked))
     for video in unwanted:  # each by itself: a transaction closes one hold at most

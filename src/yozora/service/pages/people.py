@@ -16,7 +16,7 @@ from yozora.service.schema import ROLES, keys, users
 ROWS = 50  # of the audit log on one page
 SAYS = {
     "owner": "everything, and who else is owner",
-    "admin": "members, limits, all keys, the audit log",
+    "admin": "members, limits, webhooks, all keys, the audit log",
     "member": "makes keys and videos",
     "viewer": "looks",
 }
