@@ -16,6 +16,7 @@ from yozora.artifact import (
     identity,
     json_hash,
     read_provenance,
+    scratch,
     write_atomic,
 )
 from yozora.errors import YozoraError
@@ -169,3 +170,16 @@ def test_write_atomic_replaces_whole_files(tmp_path: Path) -> None:
     write_atomic(path, b"two")
     assert path.read_bytes() == b"two"
     assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+
+
+def test_what_a_host_builds_is_left_alone_by_one_whose_name_begins_like_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "ray")
+    monkeypatch.setattr("yozora.artifact.alive", lambda _: False)
+    others = [f".x.building-ray-{name}-4242-999" for name in ("worker-1", "1", "1-2")]
+    for name in (*others, ".x.building-ray-4242-999"):
+        (tmp_path / name).mkdir()
+    with scratch(tmp_path, "x") as mine:
+        there = {path.name for path in tmp_path.iterdir()}
+    assert there == {*others, mine.name}

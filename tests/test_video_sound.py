@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -83,3 +84,17 @@ def test_a_damaged_track_ends_and_harms_nothing(tmp_path: Path) -> None:
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
     with soundtrack(tmp_path / "cut.mkv") as track:
         assert track.between(0, 4).shape == (4 * SOUND_RATE,)
+
+
+def test_what_was_forgotten_before_it_came_is_not_kept(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", beep(60, 58, 59))
+    with soundtrack(path) as track:
+        whole = track.between(57, 60)
+    with soundtrack(path) as track:
+        track.forget(57)
+        tracemalloc.start()
+        assert (track.between(57, 60) == whole).all()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert np.abs(whole).max() > 0.4
+    assert peak < 30 * SOUND_RATE * 4

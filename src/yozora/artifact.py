@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import time
@@ -105,7 +106,9 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.glob(f"{glob.escape(mine)}-*-*"):
-            if not alive(int(left.name.split("-")[-2])):
+            # Other hosts' names may begin like this one's: "ray-1" after "ray".
+            process = re.fullmatch(re.escape(mine) + r"-(\d+)-\d+", left.name)
+            if process and not alive(int(process[1])):
                 shutil.rmtree(left, ignore_errors=True)
         folder = parent / f"{mine}-{os.getpid()}-{time.monotonic_ns()}"
         folder.mkdir()

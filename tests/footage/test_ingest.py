@@ -13,8 +13,8 @@ import pytest
 
 from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
-from yozora.footage.cut import Cut, cuts
-from yozora.footage.ingest import ENGINES, Report, ingest_into, split_of
+from yozora.footage.cut import Cut, Format, cuts
+from yozora.footage.ingest import ENGINES, Report, checked, ingest_into, split_of
 from yozora.footage.taps.learned import Taps
 from yozora.recipes import sieve_recipe
 from yozora.video import Canvas, Clip, write
@@ -541,3 +541,10 @@ def test_the_order_in_which_settings_are_given_does_not_matter(
     assert list(corpus.finished()) == [key]
     models = Taps(models=("text", "nsfw", "text"))
     assert models == Taps(models=("nsfw", "text"))
+
+
+def test_pictures_that_wait_for_their_shot_are_counted(corpus: Corpus, tmp_path: Path) -> None:
+    path, large = film(tmp_path / "f.mp4", 17), Canvas(3840, 2160, 24)
+    with pytest.raises(YozoraError, match="wait until their shot is certain"):
+        take(corpus, path, canvas=large, taps=Taps("transnet"))
+    assert checked(Format(canvas=large), Taps()).canvas == large

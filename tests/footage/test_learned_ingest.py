@@ -18,7 +18,7 @@ from yozora.corpus.catalogue import Corpus
 from yozora.errors import YozoraError
 from yozora.footage.ingest import Report, ingest_into
 from yozora.footage.taps.faces import face_boxes
-from yozora.footage.taps.learned import Taps
+from yozora.footage.taps.learned import Look, Taps
 from yozora.recipes import sieve_recipe
 from yozora.video import Canvas, Clip, write
 
@@ -99,7 +99,9 @@ def test_what_is_heard_stands_with_clips_and_masters(corpus: Corpus, tmp_path: P
         (row.width, row.labels["start"]): row.labels["measures"]["sound"]["kind"]
         for row in corpus.rows()
     }
-    assert {kind for (width, start), kind in heard.items() if start < 1} <= {"other", "music"}
+    early = {kind for (width, start), kind in heard.items() if start < 1}
+    assert early
+    assert early <= {"other", "music"}
     assert {kind for (width, start), kind in heard.items() if start > 2.3} == {"silent"}
     assert {width for width, _ in heard} == {96, 112}
 
@@ -171,3 +173,66 @@ def test_a_threshold_without_its_tap_stops_at_once(corpus: Corpus, tmp_path: Pat
     with pytest.raises(YozoraError, match="add --taps faces"):
         take(corpus, path, sieve=sieve_recipe("usual", {"max_faces": "0"}))
     assert corpus.rows() == corpus.drops() == []
+
+
+@needs(Taps(models=("nsfw",)))
+def test_no_clip_is_too_short_to_be_looked_at(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of a fifth of a second, and samples every half."""
+    looked: list[tuple[int, ...]] = []
+
+    def seen(rgb: Frames, models: Any) -> Look:
+        looked.append(rgb.shape)
+        return Look(0.9, None, None)
+
+    for room in ("cut", "survey"):
+        monkeypatch.setattr(f"yozora.footage.{room}.look", seen)
+    sieve = sieve_recipe("usual", {"min_seconds": "0", "min_motion": "0"})
+    options = {"renditions": [SMALL, Canvas(480, 270, 24)], "canvas": Canvas(96, 64, 24.0)}
+    path = pan(tmp_path / "film.mp4", 2)
+    report = take(
+        corpus,
+        path,
+        taps=Taps(models=("nsfw",)),
+        sieve=sieve,
+        seconds=5 / 24,
+        max_seconds=0.4,
+        **options,
+    )
+    assert report.added == 0
+    assert set(report.left_out) == {"max_nsfw"}
+    assert {max(shape) for shape in looked} == {512}
+    kept = {(drop["start"], drop["canvas"]) for drop in corpus.drops()}
+    again = take(corpus, path, sieve=sieve, seconds=5 / 24, max_seconds=0.4, **options)
+    assert (again.added, set(again.left_out)) == (0, {"max_nsfw"})
+    assert {(drop["start"], drop["canvas"]) for drop in corpus.drops()} == kept
+
+
+@needs(Taps(models=("nsfw",)))
+def test_what_models_measured_stays_with_a_clip_that_comes_without_them(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    path = pan(tmp_path / "film.mp4", 2.2)
+    take(corpus, path, taps=Taps(models=("nsfw", "speech")))
+    seen = {row.id: row.labels["measures"] for row in corpus.rows()}
+    assert take(corpus, path, holder="Ann").updated == len(seen)
+    assert {row.id: row.labels["measures"] for row in corpus.rows()} == seen
+    assert {row.holder for row in corpus.rows()} == {"Ann"}
+    assert take(corpus, path, holder="Ann", stride=1.0).updated == 0
+
+
+@needs(Taps(blur_faces=True))
+@pytest.mark.parametrize("first", [True, False])
+def test_a_corpus_keeps_the_faces_of_a_file_one_way(
+    corpus: Corpus, tmp_path: Path, first: bool
+) -> None:
+    path = pan(tmp_path / "film.mp4", 2.2)
+    take(corpus, path, taps=Taps(blur_faces=first))
+    rows = corpus.rows()
+    assert {row.labels.get("faces") for row in rows} == {"hidden" if first else None}
+    ((_, reason),) = take(corpus, path, taps=Taps(blur_faces=not first)).refused
+    assert "keeps a file one way" in reason
+    assert corpus.rows() == rows
+    assert take(corpus, path, taps=Taps(blur_faces=first)).duplicates == len(rows)
+    assert corpus.drops() == []

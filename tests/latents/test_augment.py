@@ -63,10 +63,10 @@ def test_nothing_changes_where_nothing_is_to_and_backwards_is_backwards() -> Non
         ({"audio": True}, False, True),
         ({}, False, True),
         ({"measures": {"sound": {"kind": "speech", "speech": 0.9}}}, False, False),
-        ({"measures": {"sound": {"kind": "speech"}}, "audio": False}, False, False),
-        ({"measures": {"speech": True}, "audio": True}, False, False),
+        ({"measures": {"sound": {"kind": "music", "speech": 0.1}}}, False, False),
+        ({"measures": {"sound": {"kind": "other", "speech": 0.01}}, "audio": True}, False, False),
         ({"measures": {"sound": {"kind": "music", "speech": 0.0}}, "audio": True}, True, True),
-        ({"measures": {"sound": {"kind": "silent"}}}, True, True),
+        ({"measures": {"sound": {"kind": "silent", "speech": 0.0}}}, True, True),
     ],
 )
 def test_what_is_spoken_is_never_played_backwards(
@@ -157,7 +157,7 @@ def test_a_clip_in_which_speech_is_heard_later_runs_forwards(corpus: Corpus) -> 
     silent = next(row for row in made(corpus, 1, turned).rows if row.labels.get("audio") is False)
 
     def heard(row: Row) -> Row:
-        labels = {**row.labels, "measures": {"sound": {"kind": "speech"}}}
+        labels = {**row.labels, "measures": {"sound": {"kind": "speech", "speech": 0.9}}}
         return replace(row, labels_json=json.dumps(labels))
 
     corpus.revise([silent.id], heard)

@@ -16,14 +16,15 @@ from typing import NamedTuple, Protocol
 
 from yozora.errors import YozoraError
 from yozora.footage.survey import Measures, Seen, Survey, Totals
-from yozora.footage.taps.faces import Veil
-from yozora.footage.taps.learned import COLOUR, DETECTORS, USUAL, Look, Taps, looks_of
+from yozora.footage.taps.faces import Veil, brought
+from yozora.footage.taps.learned import COLOUR, DETECTORS, USUAL, Look, Taps, look, looks_of
 from yozora.footage.taps.sound import sound_of
 from yozora.footage.windows import Windows, clip_length
 from yozora.video import Canvas, View, soundtrack, watch
 from yozora.video.clip import Frames
 
 NANO = Canvas(112, 64, 8.0)
+LISTENED = 600.0  # seconds at the end of a clip that are listened to; only masters are longer
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def cuts(
     """
     errors: list[YozoraError] = []
     thumb = DETECTORS[taps.shots].thumb
-    views = until_error(watch(path, format.canvases, colour=COLOUR, thumb=thumb), errors)
+    colour = COLOUR if taps.looking else 0  # as few pixels as there may be, where nobody looks
+    views = until_error(watch(path, format.canvases, colour=colour, thumb=thumb), errors)
+    held = LISTENED + 1 / min(canvas.fps for canvas in format.canvases)
     survey = Survey(taps, every=format.seconds / taps.samples)
     with ExitStack() as stack:
         ear = stack.enter_context(soundtrack(path)) if "speech" in taps.models else None
@@ -140,14 +143,14 @@ def cuts(
                 continue
             if taps.blur_faces:
                 stretch = veiled(stretch, format.canvases)
-            for cut in stretch_cuts(shot, stretch, format, begin):
+            for cut in stretch_cuts(shot, stretch, format, begin, taps.looking):
                 measures = replace(cut.measures, borders=survey.borders)
-                if ear is not None and cut.count > 1:
-                    heard = sound_of(ear.between(cut.start, cut.start + cut.seconds))
+                if ear is not None and not ear.still:
+                    end = cut.start + cut.seconds
+                    ear.forget(end - held)
+                    heard = sound_of(ear.between(max(cut.start, end - LISTENED), end))
                     measures = replace(measures, sound=heard)
                 yield replace(cut, measures=measures)
-            if ear is not None:
-                ear.forget(cut.start)
     if errors:
         raise errors[0]
 
@@ -164,9 +167,13 @@ def veiled(frames: Iterable[Frame], canvases: Sequence[Canvas]) -> Iterator[Fram
 
 
 def stretch_cuts(
-    shot: int, frames: Iterable[Frame], format: Format, begin: Callable[[Canvas], Sink]
+    shot: int,
+    frames: Iterable[Frame],
+    format: Format,
+    begin: Callable[[Canvas], Sink],
+    models: Sequence[str],
 ) -> Iterator[Cut]:
-    """The clips of one stretch of a shot, its master last."""
+    """The clips of one stretch of a shot, its master last. models: those that look."""
     canvases = format.canvases
     windows = [Windows[Frame](format.length(canvas), format.step(canvas)) for canvas in canvases]
     first: Frame | None = None
@@ -174,7 +181,7 @@ def stretch_cuts(
     for frame in frames:
         if frame.place or not format.canvas:
             if window := windows[frame.place].push(frame):
-                yield windowed(window, canvases[frame.place], shot)
+                yield windowed(window, canvases[frame.place], shot, models)
             continue
         if first is None:
             first, sink = frame, begin(format.canvas)
@@ -183,18 +190,26 @@ def stretch_cuts(
         last = frame
     for place in range(1 if format.canvas else 0, len(canvases)):
         if window := windows[place].rest():
-            yield windowed(window, canvases[place], shot)
+            yield windowed(window, canvases[place], shot, models)
     if first is not None:
         count = last.number - first.number + 1
+        looks = looks or own_look(last, canvases[0], models)
         yield Cut(canvases[0], first.number, count, shot, measured(first, last, looks), [], sink)
 
 
-def windowed(window: list[Frame], canvas: Canvas, shot: int) -> Cut:
+def windowed(window: list[Frame], canvas: Canvas, shot: int, models: Sequence[str]) -> Cut:
     """The clip of a window."""
     first, last = window[0], window[-1]
     pictures = [frame.picture for frame in window]
     looks = [look for frame in window for look in frame.looks]
+    looks = looks or own_look(window[len(window) // 2], canvas, models)
     return Cut(canvas, first.number, len(window), shot, measured(first, last, looks), pictures)
+
+
+def own_look(frame: Frame, canvas: Canvas, models: Sequence[str]) -> list[Look]:
+    """What models see in one of a clip's own pictures, where no sample fell into it: what nobody looks at would pass
+    every threshold."""
+    return [look(brought(frame.picture, exact=canvas.exact), models)] if models else []
 
 
 def measured(first: Frame, last: Frame, looks: Sequence[Look]) -> Measures:

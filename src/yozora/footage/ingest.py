@@ -22,7 +22,7 @@ from yozora.footage.sidecar import Sidecar, read_sidecar
 from yozora.footage.sieve import Sieve
 from yozora.footage.store import Store
 from yozora.footage.taking import Taking
-from yozora.footage.taps.learned import USUAL, Taps
+from yozora.footage.taps.learned import DETECTORS, USUAL, Taps
 from yozora.footage.work import Job, Taken, readable, sentence, shown, take
 from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
@@ -120,7 +120,8 @@ def ingest_into(
                 canvas,
                 max_seconds,
                 aspect_buckets,
-            )
+            ),
+            taps,
         ),
         sieve=sieve or Sieve(),
         taps=taps,
@@ -167,8 +168,8 @@ def make_settings(licence: str | None, holder: str, url: str, split: str | None)
     )
 
 
-def checked(format: Format) -> Format:
-    """The format, if films can be cut so. Raises YozoraError if not."""
+def checked(format: Format, taps: Taps) -> Format:
+    """The format, if films can be cut so where shots are found by this detector. Raises YozoraError if not."""
     if not format.renditions:
         raise YozoraError("There is nothing to train on without a rendition: name one canvas.")
     if not (
@@ -180,12 +181,15 @@ def checked(format: Format) -> Format:
         )
     for canvas in format.canvases:
         Canvas.parse(str(canvas))
-    held = sum(format.length(canvas) * canvas.picture_bytes for canvas in format.renditions)
-    if held > MAX_CLIP_BYTES:
+    windows = sum(format.length(canvas) * canvas.picture_bytes for canvas in format.renditions)
+    waiting = DETECTORS[taps.shots].waiting
+    held = sum(waiting(canvas.fps) * canvas.picture_bytes for canvas in format.canvases)
+    if windows + held > MAX_CLIP_BYTES:
         raise YozoraError(
-            f"Windows of {format.seconds:g} s of {', '.join(map(str, format.renditions))} are above "
-            f"{MAX_CLIP_BYTES >> 20} MiB: choose fewer seconds, a lower rate or a smaller canvas; a master's length "
-            "(--canvas) does not count."
+            f"Windows of {format.seconds:g} s of {', '.join(map(str, format.renditions))} ({windows >> 20} MiB) and "
+            f"pictures that wait until their shot is certain ({held >> 20} MiB) are above {MAX_CLIP_BYTES >> 20} MiB: "
+            "choose fewer seconds, a lower rate, a smaller canvas, or --shots cheap; a master's length (--canvas) does "
+            "not count."
         )
     return format
 

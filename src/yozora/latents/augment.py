@@ -8,7 +8,6 @@ have none: their truth would no longer be so, and there is no end of them anyway
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -81,16 +80,14 @@ def is_backwards(row: Row, augment: Augment, number: int) -> bool:
 
 
 def may_reverse(row: Row, augment: Augment) -> bool:
-    """Whether a clip makes sense backwards: films do that nobody speaks in.
+    """Whether a clip makes sense backwards: films do in which no voice is heard, however little of it.
 
     Where no measure says what is heard, only films without a sound track, unless the recipe insists.
     """
-    measures = row.labels.get("measures") or {}
-    sound = measures.get("sound")
-    kind = sound.get("kind") if isinstance(sound, Mapping) else sound
-    if row.frames == 1 or kind == "speech" or measures.get("speech"):
+    sound = (row.labels.get("measures") or {}).get("sound")
+    if row.frames == 1 or (sound and sound.get("speech", 1) > 0):
         return False
-    unheard = kind is None and row.labels.get("audio") is not False
+    unheard = sound is None and row.labels.get("audio") is not False
     return augment.reverse_unheard or not unheard
 
 

@@ -21,13 +21,16 @@ Samples = NDArray[np.float32]
 
 
 class Soundtrack:
-    """The first audio track as mono samples; silence where it has none or is damaged."""
+    """The first audio track as mono samples; silence where it has none or is damaged. still: whether there is but one
+    picture beside it."""
 
     def __init__(self, source: Source) -> None:
         video = source.video
         self._coming = chunks(source, float((video.start_time or 0) * (video.time_base or 0)))
         self._held: deque[tuple[int, Samples]] = deque()  # with the number of the first sample
+        self._from = 0  # the number of the first sample that may be asked for
         self._end = 0  # the number of the first sample that has not come
+        self.still = source.still
 
     def between(self, start: float, end: float) -> Samples:
         """The samples of a stretch, float32 [(end - start) · SOUND_RATE] from -1 to 1, in seconds from the first
@@ -35,10 +38,11 @@ class Soundtrack:
         first, last = round(start * SOUND_RATE), round(end * SOUND_RATE)
         while self._end < last and (chunk := next(self._coming, None)):
             at, samples = chunk
-            if self._held and abs(at - self._end) < JITTER * SOUND_RATE:
+            if self._end and abs(at - self._end) < JITTER * SOUND_RATE:
                 at = self._end
-            self._held.append((at, samples))
             self._end = at + len(samples)
+            if self._end > self._from:
+                self._held.append((at, samples))
         stretch = np.zeros(last - first, np.float32)
         for at, samples in self._held:
             there = samples[max(0, first - at) : max(0, last - at)]
@@ -48,7 +52,8 @@ class Soundtrack:
 
     def forget(self, before: float) -> None:
         """Nothing before this time, in seconds, is asked for any more."""
-        while self._held and len(self._held[0][1]) + self._held[0][0] <= before * SOUND_RATE:
+        self._from = max(self._from, round(before * SOUND_RATE))
+        while self._held and len(self._held[0][1]) + self._held[0][0] <= self._from:
             self._held.popleft()
 
 

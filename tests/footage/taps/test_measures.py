@@ -13,7 +13,7 @@ from tests.footage.taps.films import FPS, Floats, Frames, cloud, levels, shot, v
 
 from yozora.footage.sieve import Sieve
 from yozora.footage.survey import Measures, Totals
-from yozora.footage.taps.borders import Borders, BordersTap
+from yozora.footage.taps.borders import NO_BORDERS, Borders, BordersTap
 from yozora.footage.taps.cadence import Cadence, CadenceTap, repeats_of
 from yozora.footage.taps.light import Light, LightTap
 from yozora.footage.taps.likeness import HashTap, distance
@@ -155,21 +155,21 @@ def test_bars_are_found_to_the_pixel_also_in_dark_films(
     seen = borders(levels(film))
     expected = (left / 64, top / 36, 1 - left / 64, 1 - top / 36)
     assert (seen.left, seen.top, seen.right, seen.bottom) == pytest.approx(expected)
-    assert seen.any == (top + left > 0)
+    assert (seen == NO_BORDERS) == (top + left == 0)
 
 
 def test_one_bright_scene_is_enough_and_a_dark_one_no_bar() -> None:
     dark, bright = shot(8, 20), shot(9, 20)
     dark[:, :12] *= 0.05
     assert borders(levels(dark)).top == pytest.approx(12 / 36)
-    assert not borders(levels(np.concatenate([dark, bright]))).any
+    assert borders(levels(np.concatenate([dark, bright]))) == NO_BORDERS
 
 
 def test_a_disc_in_the_black_of_space_has_no_bars() -> None:
     y, x = np.mgrid[0:36, 0:64]
     disc = np.where(np.hypot(x - 32, y - 18) < 14, 200, 2).astype(np.uint8)
-    assert not borders(disc[None]).any
-    assert not borders(np.zeros((3, 36, 64), np.uint8)).any
+    assert borders(disc[None]) == NO_BORDERS
+    assert borders(np.zeros((3, 36, 64), np.uint8)) == NO_BORDERS
 
 
 # Cadence

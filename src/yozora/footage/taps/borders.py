@@ -33,11 +33,6 @@ class Borders:
     bottom: float
 
     @property
-    def any(self) -> bool:
-        """Whether there is a bar on any side."""
-        return (self.left, self.top, self.right, self.bottom) != (0, 0, 1, 1)
-
-    @property
     def share(self) -> float:
         """The share of the frame's area that is bars."""
         return 1 - (self.right - self.left) * (self.bottom - self.top)

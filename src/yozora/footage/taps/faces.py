@@ -60,7 +60,12 @@ def face_boxes(rgb: Frames, sure: float = SURE) -> list[Box]:
     height, width = (-(-n // STRIDE) * STRIDE for n in rgb.shape[:2])
     net = network()
     net.setInput(cv2.dnn.blobFromImage(rgb, size=(width, height)))
-    probability, sizes, offsets, _ = (found[0] for found in net.forward(OUTPUTS))
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # films are read side by side
+    try:
+        probability, sizes, offsets, _ = (found[0] for found in net.forward(OUTPUTS))
+    finally:
+        cv2.setNumThreads(threads)
     rows, columns = np.nonzero(probability[0] > sure)
     h, w = np.exp(sizes[:, rows, columns]) * CELL
     y, x = ((np.stack([rows, columns]) + offsets[:, rows, columns]) + 0.5) * CELL
@@ -116,13 +121,7 @@ class Veil(Generic[Item]):
         return [self._hide() for _ in range(len(self._held) - self._hidden)]
 
     def _find(self, picture: Frames) -> list[Box]:
-        rgb = picture if self._exact else cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420)
-        height, width = rgb.shape[:2]
-        scale = np.clip(max(height, width), *LOOKED) / max(height, width)
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        size = (round(width * scale), round(height * scale))
-        brought = np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
-        return face_boxes(brought, SURE / 2)
+        return face_boxes(brought(picture, exact=self._exact), SURE / 2)
 
     def _hide(self) -> tuple[Item, Frames]:
         """The next picture, without the faces of those beside it."""
@@ -139,6 +138,16 @@ class Veil(Generic[Item]):
                 for box in boxes:
                     hide(plane, box)
         return item, picture
+
+
+def brought(picture: Frames, *, exact: bool) -> Frames:
+    """A picture as it is laid out on a canvas, RGB or I420, as RGB of a size that models can look at."""
+    rgb = picture if exact else cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420)
+    height, width = rgb.shape[:2]
+    scale = np.clip(max(height, width), *LOOKED) / max(height, width)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
 
 
 def planes(picture: Frames) -> list[Frames]:

@@ -11,6 +11,7 @@ Frames are compared by their structure: 1 - (2 cov + C) / (var + var + C), the c
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -119,6 +120,10 @@ class Detector(Protocol):
 
     thumb: ClassVar[tuple[int, int] | None]
 
+    @staticmethod
+    def waiting(fps: float) -> int:
+        """How many pictures at this rate wait at most until it is certain which shot they are of."""
+
     def see(self, picture: Frames, time: float) -> None:
         """Take the next frame, shown at `time` seconds."""
 
@@ -137,6 +142,11 @@ class Shots:
     """Finds transitions while frames come; about two and a half seconds of small frames are kept."""
 
     thumb: ClassVar[tuple[int, int] | None] = None
+
+    @staticmethod
+    def waiting(fps: float) -> int:
+        """As many as are shown in LAG."""
+        return math.ceil(LAG * fps)
 
     def __init__(self) -> None:
         self.transitions: list[Transition] = []

@@ -44,6 +44,11 @@ class TransNet:
 
     thumb: ClassVar[tuple[int, int] | None] = SIZE
 
+    @staticmethod
+    def waiting(fps: float) -> int:
+        """All that are not judged yet and in a transition, whatever their rate."""
+        return WINDOW - MARGIN + LONGEST
+
     def __init__(self) -> None:
         self._network = network()
         self.transitions: list[Transition] = []
