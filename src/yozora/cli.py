@@ -440,14 +440,13 @@ def search_corpus(
     from yozora.corpus.looks import of_film, of_row, place
     from yozora.corpus.search import by_id, by_likeness, by_look, by_words
     from yozora.footage.survey import hash_of_film
-    from yozora.video import read
 
     if like and words:
         raise Failure("search for words, or for what is like a clip: both at once is not possible.")
     corpus = Corpus.open(directory)
     if like and place(corpus).is_dir():
         looks = (
-            of_film(read(like, fps=8), 17)
+            of_film(Path(like), 17)
             if Path(like).is_file()
             else [of_row(corpus, by_id(corpus, like))]
         )

@@ -11,13 +11,14 @@ import pytest
 from yozora.corpus.catalogue import Corpus
 from yozora.corpus.dedup import RULE, dedup
 from yozora.corpus.likeness import PARTS, alike, look
-from yozora.corpus.looks import of_row, place, read_looks
+from yozora.corpus.looks import fill, of_film, of_row, place, read_looks
 from yozora.corpus.report import check
 from yozora.corpus.search import by_look
+from yozora.errors import YozoraError
 from yozora.footage.ingest import ingest_into
 from yozora.recipes import sieve_recipe
 from yozora.revoke import revoke
-from yozora.video import Clip, write
+from yozora.video import Clip, read, write
 from yozora.video.canvas import Canvas
 from yozora.video.clip import Frames
 
@@ -184,3 +185,44 @@ def test_what_was_left_out_as_a_copy_stays_out_whatever_an_ingest_does(
     take(**canvases)
     assert corpus.drops() == noted
     assert left.isdisjoint(corpus.ids())
+
+
+def test_films_and_masters_are_looked_at_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, path = Corpus.create(tmp_path / "corpus"), tmp_path / "a.mp4"
+    large = np.stack([cv2.resize(frame, (672, 384)) for frame in np.tile(scene(0), (3, 1, 1, 1))])
+    write(Clip(large, 8.0), path)
+    narrow = {"canvas": Canvas(768, 384, 8.0), "renditions": [Canvas(128, 64, 8.0)]}
+    ingest_into(corpus, [path], licence="CC0-1.0", split="train", **narrow)
+    dedup(corpus, dry_run=True)
+    monkeypatch.setattr("yozora.video.reading.MAX_CLIP_BYTES", large.nbytes // 2)
+    with pytest.raises(YozoraError):
+        read(path)
+    films, ids = of_film(path, 17), [row.id for row in corpus.rows(masters=False)]
+    assert len(films) == 3
+    assert by_look(corpus, films)[0].fit > 0.97
+    master = next(row for row in corpus.rows() if row.role == "master")
+    seen, vectors = read_looks(corpus)
+    assert sorted(seen) == sorted(ids)
+    assert alike(of_row(corpus, master)[None], vectors).max() > 0.97
+
+
+def test_clips_that_are_gone_before_they_are_looked_at_are_no_matter(
+    tmp_path: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus.create(tmp_path / "corpus")
+    ingest(corpus, films)
+    monkeypatch.setattr(Corpus, "pick", lambda *_: {})
+    fill(corpus)
+    assert read_looks(corpus)[0] == []
+
+
+def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    films = np.stack([look(scene(seed)) for seed in range(7)])
+    whole = alike(films[:3], films)
+    monkeypatch.setattr("yozora.corpus.likeness.MANY", 3)
+    assert np.allclose(alike(films[:3], films), whole, atol=1e-5)
+    assert np.allclose(
+        alike(films[:3].astype(np.float16), films.astype(np.float16)), whole, atol=2e-3
+    )

@@ -548,3 +548,30 @@ def test_pictures_that_wait_for_their_shot_are_counted(corpus: Corpus, tmp_path:
     with pytest.raises(YozoraError, match="wait until their shot is certain"):
         take(corpus, path, canvas=large, taps=Taps("transnet"))
     assert checked(Format(canvas=large), Taps()).canvas == large
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"expires": "2020-12-31"}, "terms.expired"),
+        ({"depicted": 2, "releases": ["ann.pdf"]}, "people.without-release"),
+        ({"third_party": ["music"]}, "third-party.uncleared"),
+        ({"expires": "soon"}, "must be a date"),
+        ({"depicted": -1}, "must be a whole number"),
+        ({"releases": ["lost.pdf"]}, "lost.pdf cannot be read"),
+    ],
+)
+def test_a_sidecar_says_what_the_policy_asks_for(
+    corpus: Corpus, tmp_path: Path, said: dict[str, Any], why: str
+) -> None:
+    path = film(tmp_path / "a.mp4", 20)
+    (tmp_path / "ann.pdf").write_text("signed by Ann")
+    path.with_suffix(".json").write_text(json.dumps(said))
+    ((_, reason),) = take(corpus, path).refused
+    assert why in reason
+    well = {"expires": "2999-12-31", "depicted": 1, "releases": ["ann.pdf"], "third_party": []}
+    path.with_suffix(".json").write_text(json.dumps(well))
+    assert take(corpus, path).added
+    entries = {entry.kind: entry.facts for entry in corpus.ledger.about(corpus.rows()[0].id)}
+    assert entries["decided"]["expires"] == "2999-12-31"
+    assert (entries["source"]["depicted"], len(entries["source"]["releases"])) == (1, 1)

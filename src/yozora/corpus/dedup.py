@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 
 from yozora.corpus.catalogue import Corpus
-from yozora.corpus.likeness import alike
+from yozora.corpus.likeness import SOME, alike
 from yozora.corpus.looks import fill, read_looks
 
 RULE = "similarity"
 USUAL = 0.9  # of 1: nothing but copies was above it; the journal has the figures
-
-SOME, MANY = 32, 4096  # clips that are compared with so many at once
 
 Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
@@ -70,19 +68,14 @@ def copies(corpus: Corpus, similarity: float, progress: Progress) -> list[Copy]:
     table = corpus.table(["source", "master"], kind="footage").to_pylist()
     rows = [row for row in table if row["id"] in at]
     vectors = looks[[at[row["id"]] for row in rows]]
+    del looks
     sources = np.unique([row["source"] for row in rows], return_inverse=True)[1]
     stays = np.ones(len(rows), bool)
     found: list[Copy] = []
     for start in range(0, len(rows), SOME):
         progress("comparing", start, len(rows))
         end = min(start + SOME, len(rows))
-        fits = np.concatenate(
-            [
-                alike(vectors[start:end], vectors[o : min(o + MANY, end)])
-                for o in range(0, end, MANY)
-            ],
-            axis=1,
-        )
+        fits = alike(vectors[start:end], vectors[:end])
         for place in range(start, end):
             before = fits[place - start, :place]
             before = np.where(stays[:place] & (sources[:place] != sources[place]), before, -1)

@@ -18,7 +18,7 @@ from scipy.fft import dct
 
 from yozora.video.clip import Frames
 
-NAME = "look-1"  # to be changed when the same frames give other vectors
+NAME = "look-2"  # to be changed when the same frames give other vectors
 SIDE, SCENE = 32, 46  # pixels a side of a part, and of the whole picture that parts are taken of
 TIMES = 8  # stretches
 LOW_TIME, LOW = 4, 8  # frequencies kept, in time and each way in space
@@ -29,7 +29,10 @@ IN_TIME = dct(np.eye(TIMES), axis=0, norm="ortho")[:LOW_TIME].astype(np.float32)
 IN_SPACE = dct(np.eye(SIDE), axis=0, norm="ortho")[:LOW].astype(np.float32)
 MIRROR = np.tile(np.where(np.arange(LOW) % 2, -1, 1), LOW_TIME * LOW).astype(np.float32)
 
+SOME, MANY = 32, 4096  # clips that are compared with so many at once
+
 Vectors = NDArray[np.float32]
+Kept = NDArray[np.float16]  # as they are stored, and held where there are very many
 
 
 def parts() -> list[tuple[slice, slice]]:
@@ -85,11 +88,20 @@ def low(part: Vectors) -> Vectors:
     return roots
 
 
-def alike(some: Vectors, others: Vectors) -> Vectors:
+def alike(some: Vectors | Kept, others: Vectors | Kept) -> Vectors:
     """How alike clips [M, PARTS, WIDTH] are to others [N, PARTS, WIDTH]: [M, N] from -1 to 1 (the same).
 
-    The best of: the whole of either with any part of the other, as it is or mirrored.
+    The best of: the whole of either with any part of the other, as it is or mirrored. `others` may be very many.
     """
+    found = np.empty((len(some), len(others)), np.float32)
+    for start in range(0, len(others), MANY):
+        block = np.asarray(others[start : start + MANY], np.float32)
+        found[:, start : start + MANY] = fits(np.asarray(some, np.float32), block)
+    return found
+
+
+def fits(some: Vectors, others: Vectors) -> Vectors:
+    """As `alike`, of all at once."""
     parts_of_others = others.reshape(-1, WIDTH)
     found = np.full((len(some), len(others)), -1, np.float32)
     for side in (some, some * MIRROR):

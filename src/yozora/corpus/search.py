@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from yozora.corpus.catalogue import Corpus
-from yozora.corpus.likeness import Vectors, alike
+from yozora.corpus.likeness import SOME, Vectors, alike
 from yozora.corpus.looks import read_looks
 from yozora.corpus.schema import HASH, Row
 from yozora.errors import YozoraError
@@ -69,7 +69,10 @@ def by_likeness(corpus: Corpus, bits: int, limit: int = 20) -> list[Found]:
 def by_look(corpus: Corpus, looks: Sequence[Vectors], limit: int = 20) -> list[Found]:
     """The clips that look most like any of these (see likeness.py), best first; of those that were looked at."""
     ids, vectors = read_looks(corpus)
-    fits = alike(np.stack(looks), vectors).max(0) if ids else []
+    fits = np.full(len(ids), -1, np.float32)
+    for start in range(0, len(looks), SOME):  # a film has very many
+        some = np.stack(looks[start : start + SOME])
+        fits = np.maximum(fits, alike(some, vectors).max(0))
     there = set(corpus.ids())
     found = ((clip, float(fit)) for clip, fit in zip(ids, fits, strict=True) if clip in there)
     return best(corpus, found, limit)

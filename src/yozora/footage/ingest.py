@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from yozora.rights.consent import Consent, read_consent
 from yozora.rights.intake import admit
 from yozora.rights.ledger import Ledger
 from yozora.rights.licence import all_of, check_licence
-from yozora.rights.policy import Evidence, Policy
+from yozora.rights.policy import Evidence, People, Policy
 from yozora.rights.signals.read import read_signals
 from yozora.video import MAX_CLIP_BYTES, SPLITS, Canvas
 
@@ -253,6 +254,12 @@ def licence_of(
         read_signals(path, licence=declared, url=readable(sidecar.url), root=root),
         read_consent(sidecar.consent) if sidecar.consent else settings.consent,
         sidecar.country,
+        date.fromisoformat(sidecar.expires) if sidecar.expires else None,
+        People(
+            int(sidecar.depicted) if sidecar.depicted else None,
+            tuple(map(content_hash, sidecar.releases)),
+        ),
+        sidecar.third_party,
     )
     decision = admit(
         ledger,

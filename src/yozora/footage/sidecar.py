@@ -2,7 +2,7 @@
 
 For clip.mp4 these are clip.mp4.json or clip.json, .srt, .vtt and .txt alike. A JSON sidecar is a string, a list of
 strings, or an object with any of caption, captions, licence (or license), holder, url, split, country, language,
-domain, consent and terms; the last two are files beside it.
+domain, expires, depicted, third_party, consent, terms and releases; the last three are files beside it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Sidecar:
     """What is said of one file; an empty string where nothing is. origin: by what, a sidecar, a manifest or an item.
 
     country: ISO 3166 code. domain: what kind of footage it is, such as "gameplay". consent: the path of the holder's
-    consent record. terms: that of the archived terms it may be used by.
+    consent record. terms: that of the archived terms it may be used by. expires: the last day of these, YYYY-MM-DD.
+    depicted: how many people are recognisable, in digits. releases: the paths of those that they signed. third_party:
+    works of others in it that nobody has cleared, such as "music".
     """
 
     captions: tuple[str, ...] = ()
@@ -49,6 +52,10 @@ class Sidecar:
     domain: str = ""
     consent: str = ""
     terms: str = ""
+    expires: str = ""
+    depicted: str = ""
+    releases: tuple[str, ...] = ()
+    third_party: tuple[str, ...] = ()
     origin: str = "sidecar"
 
     def or_else(self, other: Sidecar) -> Sidecar:
@@ -153,6 +160,12 @@ def parse_json(text: str, file: Path) -> Sidecar:
         domain=string(value, "domain", file),
         consent=neighbour(file, string(value, "consent", file)),
         terms=neighbour(file, string(value, "terms", file)),
+        expires=day(value, "expires", file),
+        depicted=count(value, "depicted", file),
+        releases=tuple(
+            neighbour(file, one) for one in strings(value.get("releases"), "releases", file)
+        ),
+        third_party=strings(value.get("third_party"), "third_party", file),
     )
 
 
@@ -167,6 +180,25 @@ def string(value: dict[str, Any], name: str, file: Path) -> str:
     if not isinstance(entry, str | None):
         raise YozoraError(f"{file}: '{name}' must be text, not {type(entry).__name__}.")
     return tidy(entry or "")
+
+
+def day(value: dict[str, Any], name: str, file: Path) -> str:
+    """The date under this name, as it is written there; empty where there is none."""
+    text = string(value, name, file)
+    try:
+        return str(date.fromisoformat(text)) if text else ""
+    except ValueError:
+        raise YozoraError(f"{file}: '{name}' must be a date such as 2027-12-31.") from None
+
+
+def count(value: dict[str, Any], name: str, file: Path) -> str:
+    """The whole number under this name, in digits; empty where there is none."""
+    entry = value.get(name)
+    if entry is None:
+        return ""
+    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
+        raise YozoraError(f"{file}: '{name}' must be a whole number, 0 or more.")
+    return str(entry)
 
 
 def strings(value: Any, name: str, file: Path) -> tuple[str, ...]:
