@@ -196,6 +196,10 @@ def test_an_answer_has_a_length_and_a_time() -> None:
         pytest.raises(FetchError, match="in time"),
     ):
         get(at, hasty)
+    head = b"HTTP/1.1 100 Continue\r\n\r\n" * 99 + b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 99
+    for endless in (head, b"HTTP/1.1 200 OK\r\n\r\n" + bytes(5000)):  # each piece comes in time
+        with server(endless, drip=0.1) as (at, _), pytest.raises(FetchError, match="in time"):
+            get(at, hasty)
     for nonsense in (
         b"not http\r\n\r\n",
         b"",

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,13 +24,13 @@ from starlette.routing import Route
 
 from yozora.errors import YozoraError
 from yozora.service import accounts, ids, jobs, ledger, providers
-from yozora.service.artifacts import THUMBNAIL, Artifacts
+from yozora.service.artifacts import CONTENT, THUMBNAIL, Artifacts
 from yozora.service.database import Database
-from yozora.service.forward import Forwarder
+from yozora.service.forward import Errand, Forwarder
 from yozora.service.keys import Identity
 from yozora.service.keys import create as create_key
 from yozora.service.providers import Breaker, read_providers
-from yozora.service.schema import holds, videos
+from yozora.service.schema import events, holds, videos
 from yozora.service.settings import Settings
 from yozora.service.wishes import Wish
 from yozora.video import Clip, write
@@ -45,7 +47,12 @@ class Provider:
     made: dict[str, str] = field(default_factory=dict)  # Idempotency-Key -> video
     asked: Counter[str] = field(default_factory=Counter)
     forms: list[dict[str, str]] = field(default_factory=list)
+    files: list[tuple[str | None, bytes]] = field(default_factory=list)
     status: str = "completed"
+
+    busy: int = 0  # videos that are with it, and the most there ever were
+    most: int = 0
+    answers: dict[str, Any] = field(default_factory=dict)  # what it says of a video besides
 
     def next(self, kind: str) -> Any:
         self.asked[kind] += 1
@@ -54,13 +61,21 @@ class Provider:
 
     async def create(self, request: Request) -> Response:
         form = await request.form()
-        self.forms.append({name: str(value) for name, value in form.items()})
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        self.forms.append({name: str(value) for name, value in fields.items()})
+        self.files = [
+            (part.content_type, await part.read())
+            for part in form.values()
+            if not isinstance(part, str)
+        ]
+        await form.close()
         order = self.next("create")
         if isinstance(order, int):
             return JSONResponse({"error": {"message": f"no: {order}"}}, order)
-        name = self.made.setdefault(
-            request.headers["idempotency-key"], f"video_{len(self.made) + 1}"
-        )
+        token = request.headers["idempotency-key"]
+        self.busy += token not in self.made
+        self.most = max(self.most, self.busy)
+        name = self.made.setdefault(token, f"video_{len(self.made) + 1}")
         if order == "slow":  # it is made, but nobody hears of it
             await asyncio.sleep(1.5)
         return JSONResponse({"id": name, "status": "queued", "progress": 0})
@@ -71,10 +86,12 @@ class Provider:
             return JSONResponse({}, order)
         error = {"message": "it went wrong"} if self.status == "failed" else None
         body = {"id": "x", "status": order or self.status, "progress": 40, "error": error}
+        body |= self.answers
         return JSONResponse(body, headers={"openai-poll-after-ms": "100"})
 
     async def content(self, request: Request) -> Response:
         order = self.next("content")
+        self.busy -= request.query_params.get("variant") == "video" and not order
         return Response(b"" if order else self.film, order or 200, media_type="video/mp4")
 
     async def cancel(self, request: Request) -> Response:
@@ -183,10 +200,11 @@ def here(
     database.close()
 
 
-def listing(here: Here, **urls: str) -> None:
+def listing(here: Here, concurrency: int = 4, **urls: str) -> None:
     """The file of providers, in this order."""
     tables = [
         f'[[provider]]\nname = "{name}"\nurl = "{url}"\nkey = "env:THEIR_KEY"\ntimeout = 1\nparameters = ["seed"]\n'
+        f"concurrency = {concurrency}\n"
         f'[[provider.model]]\nname = "x"\nhere = "theirs"\nsizes = ["112x64"]\n'
         for name, url in urls.items()
     ]
@@ -242,6 +260,151 @@ def test_one_that_does_not_take_it_is_left_for_the_next(here: Here, provider: Pr
     assert {row.status for row in rows} == {"completed"}
     assert {row.upstream["provider"] for row in rows} == {"north"}
     assert here.money() == (0, 4 * PRICE)
+
+
+@pytest.mark.parametrize("then", [503, 502, 409, "away"])
+def test_one_that_may_have_taken_it_is_asked_until_it_says_and_nobody_else(
+    then: int | str, here: Here, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer did not come; that it is busy or away by then does not say that it has made nothing."""
+    north = Provider(provider.film, {"create": ["slow", then] if then != "away" else ["slow"]})
+    post, posts = Errand.post, []
+
+    def away(self: Errand, *given: Any) -> Any:
+        posts.append(given[1].name)
+        if then == "away" and len(posts) == 2:
+            raise httpx2.ConnectError("away")
+        return post(self, *given)
+
+    monkeypatch.setattr(Errand, "post", away)
+    with north.serving() as url, provider.serving() as other:
+        listing(here, north=url, south=other)
+        with here.forwarding():
+            row = here.ended(here.ask())
+    assert row.status == "completed"
+    assert row.upstream["provider"] == "north"
+    assert (len(north.made), len(provider.made)) == (1, 0)
+    assert posts == ["north"] * 3
+    assert here.money() == (0, PRICE)
+
+
+def test_after_a_crash_one_that_may_have_taken_it_is_asked_until_it_says(
+    here: Here, provider: Provider
+) -> None:
+    north = Provider(provider.film, {"create": [503]})
+    with north.serving() as url, provider.serving() as other:
+        listing(here, north=url, south=other)
+        video = here.ask()
+        with here.database.write() as tx:  # as if it had died while it asked
+            tx.execute(videos.update().values(upstream={"provider": "north", "video": None}))
+        with here.forwarding():
+            assert here.ended(video).upstream["provider"] == "north"
+    assert provider.made == {}
+
+
+def test_no_provider_has_more_at_once_than_it_takes(here: Here, provider: Provider) -> None:
+    other = Provider(provider.film)
+    with provider.serving() as url, other.serving() as south:
+        listing(here, 2, north=url, south=south)
+        asked = [here.ask() for _ in range(9)]
+        with here.forwarding() as forwarder:
+            assert {here.ended(video).status for video in asked} == {"completed"}
+            here.until(lambda: not +forwarder.providers.busy)  # all places are given back
+    assert 0 < provider.most <= 2
+    assert 0 < other.most <= 2
+    assert here.row(asked[0]).attempt == 1
+
+
+def test_after_failures_in_a_row_one_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(providers.time, "monotonic", lambda: now[0])
+    one = providers.Provider.model_validate(
+        {
+            "name": "a",
+            "url": "http://a/v1",
+            "key": "env:A",
+            "model": [{"name": "x", "sizes": ["1x1"]}],
+        }
+    )
+    all_ = providers.Providers([one])
+    assert [all_.enter(one) for _ in range(5)] == [True] * 4 + [False]
+    for _ in range(4):
+        all_.leave(one)
+    for _ in range(providers.FAILURES):
+        all_.breakers["a"].note(worked=False)
+    assert not all_.enter(one)
+    now[0] += providers.PAUSE
+    assert [all_.enter(one), all_.enter(one)] == [True, False]
+    all_.breakers["a"].note(worked=True)
+    assert all_.enter(one)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_film_that_is_gone_is_not_asked_for_for_ever(
+    status: int, here: Here, provider: Provider
+) -> None:
+    provider.script = {"content": [status]}
+    with provider.serving() as url:
+        listing(here, north=url)
+        with here.forwarding():
+            assert here.ended(here.ask()).error_code == "provider_refused"
+    assert here.money() == (0, 0)
+
+
+def test_what_a_provider_says_in_other_forms_is_understood(here: Here, provider: Provider) -> None:
+    provider.status, provider.answers = "in_progress", {"progress": "40%"}
+    with provider.serving() as url:
+        listing(here, north=url)
+        with here.forwarding():
+            video = here.ask()
+            here.until(lambda: here.row(video).progress == 40)
+            provider.answers = {"progress": "soon"}
+            seen = provider.asked["retrieve"]
+            here.until(lambda: provider.asked["retrieve"] > seen + 2)
+            assert here.row(video).progress == 40
+            provider.status, provider.answers = "failed", {"error": "in plain words"}
+            row = here.ended(video)
+    assert row.error_code == "provider_refused"
+    assert "in plain words" in row.error_message
+
+
+def test_no_more_is_written_than_there_is_news(here: Here, provider: Provider) -> None:
+    provider.status = "in_progress"
+    with provider.serving() as url:
+        listing(here, north=url)
+        with here.forwarding():
+            video = here.ask()
+            here.until(lambda: provider.asked["retrieve"] > 8)
+            provider.status = "completed"
+            here.ended(video)
+    with here.database.read() as tx:
+        kinds = list(tx.scalars(select(events.c.kind).order_by(events.c.id)))
+    assert kinds == ["queued", "started", "progress", "completed"]
+
+
+def test_a_provider_gets_what_is_seen_in_an_upload_and_nothing_else_of_it(
+    here: Here, provider: Provider
+) -> None:
+    picture = Image.new("RGB", (64, 64), "red")
+    exif = picture.getexif()
+    exif[0x010E] = "where I live"
+    name = ids.new("file")
+    with Artifacts(here.settings.uploads).adding(name) as folder:
+        picture.save(folder / CONTENT, "jpeg", exif=exif)
+        assert b"where I live" in (folder / CONTENT).read_bytes()
+    bad = ids.new("file")
+    with Artifacts(here.settings.uploads).adding(bad) as folder:
+        (folder / CONTENT).write_bytes(b"no picture")
+    with provider.serving() as url:
+        listing(here, north=url)
+        with here.forwarding():
+            assert here.ended(here.ask(image=name)).status == "completed"
+            ((kind, sent),) = provider.files
+            assert here.ended(here.ask(image=bad)).error_code == "invalid_file"
+    assert kind == "image/png"
+    assert sent.startswith(b"\x89PNG")
+    assert b"where I live" not in sent
+    assert provider.asked["create"] == 1
 
 
 @pytest.mark.parametrize("way", ["refused", "failed"])

@@ -58,6 +58,23 @@ def test_a_changed_file_is_noticed_even_when_its_size_and_time_are_the_same(tmp_
     assert models.get("one") is not first
 
 
+def test_a_model_that_is_half_copied_is_described_as_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, other = debug_model(tmp_path / "one"), debug_model(tmp_path / "two")
+    models = Models([str(folder), str(other)])
+    before = models.describe("one")
+    (folder / "dit.safetensors").write_bytes(b"half of it")
+    assert [models.describe("one") for _ in range(3)] == [before] * 3
+    assert caplog.text.count("is described as before") == 1
+    (folder / "dit.safetensors").write_bytes((other / "dit.safetensors").read_bytes())
+    assert models.describe("one").created >= before.created
+    assert caplog.text.count("is described as before") == 1
+    (folder / "dit.safetensors").write_bytes(b"")
+    with pytest.raises(YozoraError, match="cannot be read"):
+        Models([str(folder)])
+
+
 def test_what_was_used_longest_ago_goes_when_memory_is_short(tmp_path: Path) -> None:
     names = ["one", "two", "three"]
     folders = [str(debug_model(tmp_path / name)) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -144,6 +145,19 @@ def test_a_claim_is_one_senders_until_it_ends(hooked: Hooked) -> None:
         assert webhooks.claim(tx, at=AT + 10**9) == []
 
 
+def test_each_receiver_gets_its_turn(hooked: Hooked) -> None:
+    with hooked.database.write() as tx:
+        other, _ = hook(tx, hooked.org)
+        for at in range(9):
+            webhooks.enqueue(tx, hooked.org.org_id, "video.completed", EVENT, AT + at)
+        first = webhooks.claim(tx, at=AT + 9, most=8)
+        assert {one.webhook_id for one in first} == {hooked.id, other}
+        rest = webhooks.claim(tx, at=AT + 9, most=8, without=[hooked.id])
+        assert [one.webhook_id for one in rest] == [other]
+        last = [webhooks.claim(tx, at=AT + 9) for _ in range(9)]
+    assert [len(part) for part in last] == [2] * 7 + [1, 0]
+
+
 def test_it_is_tried_ever_later_and_given_up(hooked: Hooked) -> None:
     delivery, at, waits = told(hooked), AT, []
     for _ in range(webhooks.MOST):
@@ -276,6 +290,35 @@ def test_a_sender_runs_until_it_is_told_to_stop(hooked: Hooked) -> None:
             stop.set()
             thread.join()
     assert len(asked) == 2
+
+
+def test_a_receiver_that_hangs_holds_up_nobody_else(hooked: Hooked) -> None:
+    """Ten deliveries to one that says nothing, then one to another, which comes before any of them is given up."""
+    sender, stop = webhooks.Sender(hooked.database, PEPPER, HERE), threading.Event()
+    given_up = select(func.count()).select_from(outbox).where(outbox.c.answer.is_not(None))
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=32) as dead,
+        server(reply(b"")) as (at, asked),
+    ):
+        at_address(hooked, f"http://127.0.0.1:{dead.getsockname()[1]}/")
+        for _ in range(10):
+            told(hooked)
+        with hooked.database.write() as tx:
+            hook(tx, hooked.org, at, kinds=["video.failed"])
+            webhooks.enqueue(tx, hooked.org.org_id, "video.failed", EVENT, AT + 1)
+        thread = threading.Thread(target=sender.run, args=(stop,))
+        thread.start()
+        try:
+            while not asked:
+                threading.Event().wait(0.02)
+            busy = list(sender.sending.values()).count(hooked.id)
+            with hooked.database.read() as tx:
+                early = tx.scalar(given_up.where(outbox.c.webhook_id == hooked.id))
+        finally:
+            stop.set()
+            thread.join()
+    assert early == 0
+    assert busy <= webhooks.EACH
 
 
 # --- what tells of videos ------------------------------------------------------------------------------

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import OperationalError
 from tests.service.models import debug_model
 from tests.service.queues import PRICE, Queue
 
@@ -25,6 +28,8 @@ from yozora.service.schema import events
 from yozora.service.settings import Settings
 from yozora.service.worker import Shift, Worker
 from yozora.video import Clip, read, read_image, write
+
+AWAY_ERROR = OperationalError("x", {}, Exception("away"))
 
 
 class Bench:
@@ -272,10 +277,8 @@ def test_what_has_expired_is_deleted_from_the_disk(bench: Bench) -> None:
 
 
 def test_a_worker_waits_for_a_database_that_is_away(bench: Bench, monkeypatch: Any) -> None:
-    from sqlalchemy.exc import OperationalError
-
     monkeypatch.setattr(worker, "RETRY", 0.0)
-    answers = [OperationalError("x", {}, Exception("away")), True, False]
+    answers = [AWAY_ERROR, True, False]
 
     def step() -> bool:
         answer = answers.pop(0)
@@ -290,6 +293,80 @@ def test_a_worker_waits_for_a_database_that_is_away(bench: Bench, monkeypatch: A
     thread.start()
     thread.join(60)
     assert answers == []
+
+
+def away(database: Database, monkeypatch: pytest.MonkeyPatch, when: Sequence[bool]) -> list[bool]:
+    """Has the next transactions that write raise, each as ``when`` says; what is left of it."""
+    write, rest = database.write, list(when)
+
+    @contextmanager
+    def sometimes() -> Iterator[Connection]:
+        if rest and rest.pop(0):
+            raise OperationalError("x", {}, Exception("away"))
+        with write() as tx:
+            yield tx
+
+    monkeypatch.setattr(database, "write", sometimes)
+    return rest
+
+
+def test_a_moment_without_the_database_costs_nobody_the_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BEAT", 0.0)
+    monkeypatch.setattr(worker, "RETRY", 0.0)
+    batch = [bench.ask(seed=seed) for seed in (1, 2)]
+    work = Shift.work
+
+    def shift(self: Shift) -> None:  # beats, and the first attempt to finish
+        rest = away(bench.worker.database, monkeypatch, [True, False] * 3)
+        work(self)
+        assert not rest
+
+    monkeypatch.setattr(Shift, "work", shift)
+    bench.worker.step()
+    assert {bench.status(video) for video in batch} == {("completed", None)}
+    assert [bench.queue.settlements(video) for video in batch] == [1, 1]
+    assert {bench.queue.row(video).attempt for video in batch} == {1}
+
+
+def test_a_database_that_is_away_for_longer_than_the_lease_ends_the_work(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.worker.settings = replace(bench.settings, lease=1)
+    video = bench.ask()
+    monkeypatch.setattr(Shift, "stand", lambda *_: (_ for _ in ()).throw(AWAY_ERROR))
+    with pytest.raises(OperationalError):
+        bench.worker.step()
+    assert bench.status(video) == ("in_progress", None)
+
+
+def test_what_was_kept_though_nobody_heard_of_it_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RETRY", 0.0)
+    video, finish, heard = bench.ask(), jobs.finish, [0]
+
+    @contextmanager
+    def unheard() -> Iterator[Connection]:
+        before = heard[0]
+        with write() as tx:
+            yield tx
+        if heard[0] == before + 1 == 1:
+            raise AWAY_ERROR  # the connection went as the answer was on its way
+
+    def counted(*given: Any, **more: Any) -> bool:
+        heard[0] += 1
+        return finish(*given, **more)
+
+    write = bench.worker.database.write
+    monkeypatch.setattr(bench.worker.database, "write", unheard)
+    monkeypatch.setattr(jobs, "finish", counted)
+    bench.worker.step()
+    assert heard == [2]
+    assert bench.status(video) == ("completed", None)
+    assert len(bench.clip(video)) == 9  # the file is there
+    assert bench.queue.settlements(video) == 1
 
 
 def test_prices_are_those_of_the_creation(bench: Bench) -> None:
