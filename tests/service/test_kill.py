@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select, text
 from tests.service.models import debug_model
 from tests.service.queues import Queue
 
@@ -204,6 +204,38 @@ def test_whoever_is_stopped_within_a_transaction_holds_nobody_up(
         assert not trap.exists()
         until(lambda: set(served.statuses().values()) == {"completed"}, "not finished")
         served.check(wanted)
+
+
+@contextmanager
+def away(address: str) -> Iterator[None]:
+    """Nobody reaches this database of a PostgreSQL server meanwhile."""
+    url = make_url(address)
+    server = Database(url.set(database="postgres").render_as_string(hide_password=False))
+    ours = server.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with ours.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false"))
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        connection.execute(text(end), {"name": url.database})
+        yield
+        connection.execute(text(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS true"))
+    server.close()
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+def test_a_service_outlives_a_database_that_is_away(served: Served) -> None:
+    wanted = {served.create("before")}
+    headers = {"authorization": f"Bearer {served.key}"}
+    body = {"prompt": "a red ball", "seconds": "1", "size": "32x32", "steps": 2}
+    with away(served.settings.db):
+        for _ in range(3):
+            answer = httpx2.post(
+                f"{served.address}/v1/videos", headers=headers, json=body, timeout=30
+            )
+            assert answer.status_code == 503
+        assert not ready(served.address)
+    wanted.add(served.create("after"))
+    until(lambda: set(served.statuses().values()) == {"completed"}, "not finished")
+    served.check(wanted)
 
 
 @pytest.mark.parametrize("moment", ["mid-denoise", "after-rename"])

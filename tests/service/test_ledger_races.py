@@ -7,6 +7,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
@@ -14,10 +15,10 @@ import pytest
 from sqlalchemy import func, select
 from tests.service.tenants import AT, Tenant, reserved, tenant, with_key
 
-from yozora.service import ledger, limits
+from yozora.service import jobs, ledger, limits
 from yozora.service.database import Database
 from yozora.service.limits import LimitReached
-from yozora.service.schema import holds
+from yozora.service.schema import holds, videos
 
 THREADS, PROCESSES, EACH = 64, 16, 6
 BUDGET = 1000
@@ -168,6 +169,33 @@ def test_of_many_who_close_one_hold_one_does(database: Database, way: str) -> No
     assert sorted(done) == [False] * 15 + [True]
     with database.read() as tx:
         assert ledger.check(tx) == []
+
+
+def test_what_ends_many_videos_waits_for_nobody_for_ever(database: Database) -> None:
+    """Workers that finish, and reapers who take back what others of two organisations had: no deadlock."""
+    with database.write() as tx:
+        tenants = [tenant(tx, name) for name in ("a", "b")]
+    for round_ in range(4):
+        with database.write() as tx:
+            made = [reserved(tx, tenants[n % 2], 1) for n in range(16)]
+            row = {"status": "in_progress", "worker": "dead", "lease_until": AT, "attempt": 1}
+            tx.execute(videos.update().where(videos.c.id.in_(made)).values(row | {"lost": 9}))
+
+        def reap() -> None:
+            left = [""]
+            while left:
+                with database.write() as tx:
+                    left = jobs.reap(tx, at=AT)
+
+        def end(video: str) -> None:
+            with database.write() as tx:
+                jobs.fail(tx, video, code="x", message="x", at=AT)
+
+        some = random.Random(round_).sample(made, 6)
+        at_once([reap] * 4 + [partial(end, video) for video in some])
+    with database.read() as tx:
+        assert ledger.check(tx) == []
+        assert set(tx.scalars(select(holds.c.state))) == {"released"}
 
 
 def test_new_keys_of_a_new_organisation_find_no_deadlock(database: Database) -> None:

@@ -362,7 +362,7 @@ def upgrade() -> None:
     with op.batch_alter_table("videos", schema=None) as batch_op:
         batch_op.create_index(
             "ix_videos_company",
-            ["batch", "org_id", sa.literal_column("priority DESC"), "created_at", "id"],
+            ["batch", "org_id", "status", sa.literal_column("priority DESC"), "created_at", "id"],
             unique=False,
             sqlite_where=sa.text("status = 'queued'"),
             postgresql_where=sa.text("status = 'queued'"),
