@@ -24,7 +24,7 @@ import httpx2
 
 from common import Report, model, options, report, spread, verdict
 from wire import CLIENTS, asked, load, served
-from yozora.service import ids, keys
+from yozora.service import ids, jobs, keys
 from yozora.service.artifacts import Artifacts
 from yozora.service.database import Database
 from yozora.service.schema import orgs, projects, videos
@@ -139,8 +139,8 @@ def processor(pid: int) -> float:
 # --- what is measured --------------------------------------------------------------------------------
 
 
-def filled(data: Path, rows: int) -> tuple[str, str]:
-    """A service with so many finished videos; a key, and the id of one of them."""
+def filled(data: Path, rows: int, status: str = "completed") -> tuple[str, str]:
+    """A service with so many finished or queued videos; a key, and the id of one of them."""
     settings = Settings(data)
     database = Database(settings.database)
     database.upgrade()
@@ -159,7 +159,7 @@ def filled(data: Path, rows: int) -> tuple[str, str]:
             "prompt": "A red ball falls onto a grey floor and bounces twice.",
             "seconds": "2",
         }
-        common |= {"size": "112x64", "status": "completed", "progress": 100}
+        common |= {"size": "112x64", "status": status, "progress": 100 * (status == "completed")}
         made = [
             common | {"id": ids.new("video"), "params": {"seed": n}, "created_at": at - n * 100}
             for n in range(rows)
@@ -215,6 +215,34 @@ def growing(made: Report, counts: list[int], duration: float) -> None:
             table.append([str(rows), *(f"{rate:.0f}" for rate in found)])
     made.say("Requests a second with so many videos in the database, 20 a page.")
     made.table(["rows", *calls], table)
+
+
+def claiming(made: Report, counts: list[int], times: int) -> None:
+    """What a worker's look at the queue and a claim take, with few and with many queued videos."""
+    table = []
+    for rows in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            filled(Path(folder), rows, "queued")
+            database = Database(Settings(Path(folder)).database)
+            looks, claims = [], []
+            for n in range(times):
+                began = time.perf_counter()
+                with database.read() as tx:
+                    jobs.waiting(tx, ["nano"])
+                looked = time.perf_counter()
+                with database.write() as tx:
+                    taken = jobs.claim(
+                        tx, worker=f"w{n}", models=["nano"], at=ids.now(), lease=60_000
+                    )
+                looks.append((looked - began) * 1000)
+                claims.append((time.perf_counter() - looked) * 1000)
+                with database.write() as tx:
+                    for job in taken:
+                        jobs.hand_back(tx, job, at=ids.now())
+            database.close()
+        table.append([str(rows), spread(looks), spread(claims)])
+    made.say("Milliseconds with so many videos queued, in SQLite.")
+    made.table(["rows", "look at the queue", "claim one"], table)
 
 
 def peer(made: Report, rows: int, duration: float, rounds: int) -> None:
@@ -276,6 +304,7 @@ def main() -> None:
         with job(model(args.quick, Path(folder)).directory):
             reading(made, counts[-1], duration, rounds, "while a job runs")
         growing(made, counts, duration)
+        claiming(made, counts, 3 if args.quick else 50)
         if "LITELLM" in os.environ:
             peer(made, counts[-1], duration, rounds)
 

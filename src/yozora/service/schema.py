@@ -253,7 +253,11 @@ videos = Table(
 # Who is next, in its order; and among those that can be denoised together with a job.
 first = (videos.c.priority.desc(), videos.c.created_at, videos.c.id)
 Index("ix_videos_queue", videos.c.org_id, videos.c.status, *first)
-alike = (videos.c.batch, videos.c.org_id, videos.c.status)  # three: else SQLite takes the index above
+alike = (
+    videos.c.batch,
+    videos.c.org_id,
+    videos.c.status,
+)  # three: else SQLite takes the index above
 Index("ix_videos_company", *alike, *first, **where("status = 'queued'"))
 
 events = (
