@@ -244,7 +244,7 @@ def test_a_worker_stopped_past_its_lease_and_continued_cannot_settle(
 ) -> None:
     """It is continued once another has made its video, or killed before by its keeper: both are the same to all."""
     place.settings = Settings(
-        place.settings.data, place.settings.db, place.settings.models, lease=1500, losses=99
+        place.settings.data, place.settings.db, place.settings.models, lease=4000, losses=99
     )
     for number in range(ROUNDS):
         stopped_and_continued(place, moment, f"{moment}-{number}")
