@@ -25,7 +25,7 @@ DEPLOY = ROOT / "deploy"
 def understood(arguments: list[str]) -> dict[str, Any]:
     """The options that a command line of yozora's sets; raises where it has an error."""
     command = main.commands[arguments[0]]
-    context = command.make_context(arguments[0], arguments[1:])
+    context = command.make_context(arguments[0], arguments[1:], **main.context_settings)
     return {
         name: value
         for name, value in context.params.items()

@@ -200,7 +200,7 @@ def change_password(tx: Connection, *, user_id: str, password_hash: str, by: str
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     sign_out_everywhere(tx, user_id)
     for org in orgs_of(tx, user_id):
-        forget_playground(tx, org_id=org.id, user_id=user_id, at=at)
+        forget_playground(tx, org_id=org.id, user_id=user_id, by=by, at=at)
     audit.note(tx, org_id=None, actor=by, action="user.password", target=user_id, at=at)
 
 
@@ -226,7 +226,7 @@ def set_role(
     if before == "owner" and role != "owner" and tx.scalar(owners) == 1:
         raise YozoraError("An organisation has at least one owner: make somebody else one first.")
     tx.execute(delete(members).where(*mine))
-    forget_playground(tx, org_id=org_id, user_id=user_id, at=at)
+    forget_playground(tx, org_id=org_id, user_id=user_id, by=by, at=at)
     if role is None:
         tx.execute(
             delete(sessions).where(sessions.c.user_id == user_id, sessions.c.org_id == org_id)
@@ -241,15 +241,17 @@ def set_role(
 
 
 def members_of(tx: Connection, org_id: str) -> Sequence[Row[*tuple[Any, ...]]]:
-    """The members of an organisation: user_id, name, role, created_at, last_seen_at."""
-    columns = (members.c.user_id, users.c.name, members.c.role, members.c.created_at)
-    found = select(*columns, users.c.last_seen_at).join(users, users.c.id == members.c.user_id)
+    """The members of an organisation: user_id, name, operator, role, created_at, last_seen_at."""
+    columns = (members.c.user_id, users.c.name, users.c.operator, members.c.role)
+    found = select(*columns, members.c.created_at, users.c.last_seen_at).join(
+        users, users.c.id == members.c.user_id
+    )
     return tx.execute(found.where(members.c.org_id == org_id).order_by(users.c.name)).all()
 
 
 def find_user(tx: Connection, name: str) -> Row[Any]:
-    """The user of that name or id. Raises YozoraError when there is none."""
-    found = tx.execute(select(users).where(or_(users.c.name == name, users.c.id == name))).first()
+    """The user of that name. Raises YozoraError when there is none."""
+    found = tx.execute(select(users).where(users.c.name == name)).first()
     if found is None:
         raise YozoraError(f"There is no user '{name}': `yozora users list` shows them.")
     return found
@@ -395,7 +397,7 @@ def enter(tx: Connection, cookie: str, org_id: str, at: int) -> Session:
     now = require_session(tx, cookie, at)
     if org_id not in {org.id for org in orgs_of(tx, now.user_id)}:
         raise YozoraError(f"There is no organisation {org_id} here.")
-    forget_playground(tx, org_id=now.org_id, user_id=now.user_id, at=at)
+    forget_playground(tx, org_id=now.org_id, user_id=now.user_id, by=now.user_id, at=at)
     tx.execute(update(sessions).where(sessions.c.digest == digest(cookie)).values(org_id=org_id))
     return require_session(tx, cookie, at)
 
@@ -408,7 +410,7 @@ def genuine(session: Session, csrf: str) -> bool:
 def sign_out(tx: Connection, cookie: str, at: int) -> None:
     """End a session; the keys that the user's browsers have made for themselves end with it."""
     if (over := session(tx, cookie, at)) is not None:
-        forget_playground(tx, org_id=over.org_id, user_id=over.user_id, at=at)
+        forget_playground(tx, org_id=over.org_id, user_id=over.user_id, by=over.user_id, at=at)
     tx.execute(delete(sessions).where(sessions.c.digest == digest(cookie)))
 
 
@@ -431,14 +433,14 @@ def of_browser(key: Row[Any]) -> bool:
     return key.name == PLAYGROUND and life is not None and life <= PLAYED
 
 
-def forget_playground(tx: Connection, *, org_id: str, user_id: str, at: int) -> None:
+def forget_playground(tx: Connection, *, org_id: str, user_id: str, by: str, at: int) -> None:
     """Revoke what a user's browsers may still have in an organisation."""
     live = (keys.c.revoked_at.is_(None), keys.c.expires_at > at)
     mine = (keys.c.org_id == org_id, keys.c.created_by == user_id, keys.c.name == PLAYGROUND)
     for key in tx.execute(select(keys).where(*live, *mine)).all():
         if of_browser(key):
             tx.execute(update(keys).where(keys.c.id == key.id).values(revoked_at=at))
-            audit.note(tx, org_id=org_id, actor=user_id, action="key.revoke", target=key.id, at=at)
+            audit.note(tx, org_id=org_id, actor=by, action="key.revoke", target=key.id, at=at)
 
 
 # --- the first start ---------------------------------------------------------------------------------

@@ -341,6 +341,10 @@ def test_a_forgotten_password_is_replaced_by_who_may(service: Service) -> None:
     assert reset("a-admin", "a-owner") == 403
     assert reset("a-owner", "b-member") == 422
     assert reset("a-owner", "operator") == 403
+    with service.database.write() as tx:  # a name that looks like the operator's id changes nothing
+        named = {"name": users["operator"], "password_hash": "", "by": "test", "at": ids.now()}
+        accounts.create_user(tx, **named)
+    assert reset("a-owner", "operator") == 403
     with service.database.write() as tx:
         row = {"org_id": service.orgs["b"], "user_id": users["a-viewer"], "role": "owner"}
         tx.execute(members.insert(), row | {"created_at": ids.now()})

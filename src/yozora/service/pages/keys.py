@@ -164,9 +164,8 @@ async def forget(visit: Visit, _given: Form) -> Response:
     """Revokes the keys that one's browsers have here."""
 
     def work(tx: Connection) -> None:
-        accounts.forget_playground(
-            tx, org_id=visit.org, user_id=visit.session.user_id, at=ids.now()
-        )
+        who = visit.session.user_id
+        accounts.forget_playground(tx, org_id=visit.org, user_id=who, by=who, at=ids.now())
 
     await visit.service.write(work)
     return JSONResponse({})

@@ -86,7 +86,7 @@ async def another_password(visit: Visit, _given: Form) -> Response:
     def allowed(tx: Connection) -> Any:
         found = member(tx, visit, user)
         allow(visit, found.role, None)
-        if accounts.find_user(tx, user).operator or len(accounts.orgs_of(tx, user)) > 1:
+        if found.operator or len(accounts.orgs_of(tx, user)) > 1:
             visit.require("operator")  # it opens more than this organisation
         return found
 
