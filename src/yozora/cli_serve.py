@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yozora.service.settings import DAY
 from yozora.terminal import ANY, COUNT, DATA, DB, FILE, POSITIVE, as_json, print_json, say
 
 if TYPE_CHECKING:
     from yozora.service.settings import Settings
 
-SECOND, DAY = 1000, 86_400_000  # milliseconds
+SECOND = 1000  # milliseconds
 
 
 def option(*names: str, **more: Any) -> Callable[[Any], Any]:

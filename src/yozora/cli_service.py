@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yozora.service.amounts import money, parse_count, parse_money
+from yozora.service.settings import DAY
 from yozora.terminal import (
     COUNT,
     DATA,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from yozora.service.database import Database
 
 BY = "command line"  # who did it, in the audit log
-DAY = 24 * 3600 * 1000
 # What service.limits and service.keys know, said here again so that help need not import them; the tests compare.
 MEASURES = ("spend", "videos", "concurrent", "requests")
 PERIODS = ("minute", "day", "month", "lifetime", "now")

@@ -22,6 +22,7 @@ from yozora.service import audit, ids
 from yozora.service.database import Database
 from yozora.service.limits import count
 from yozora.service.schema import ROLES, keys, members, orgs, projects, sessions, users
+from yozora.service.settings import DAY
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -33,7 +34,6 @@ OWNER = ADMIN | {"owners:write"}
 MAY = {"viewer": VIEW, "member": MEMBER, "admin": ADMIN, "owner": OWNER}
 
 DEFAULT = "default"
-DAY = 24 * 3600 * 1000
 SESSION = 14 * DAY  # milliseconds that a browser stays signed in
 ATTEMPTS = {"name": 10, "address": 50}  # of signing in, in a quarter of an hour
 QUARTER = 15 * 60 * 1000

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, bindparam, select
 
 from yozora.errors import YozoraError
 from yozora.service import audit
+from yozora.service.ledger import MOST
 from yozora.service.schema import prices
 
 ANY = "*"
-MOST = 10**12  # micro-units
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, case, func, select
 
 from yozora.errors import YozoraError
 from yozora.service.schema import keys, orgs, postings, videos
+from yozora.service.settings import DAY
 
-DAY = 24 * 3600 * 1000
 FORMULA = (
     "=",
     "+",

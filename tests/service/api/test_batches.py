@@ -96,6 +96,30 @@ def test_limits_that_pass_are_waited_for_and_budgets_are_not(site: Site) -> None
     assert error["error"]["code"] == "budget_exceeded"
 
 
+def test_a_batch_leaves_others_room_under_a_limit(sqlite_site: Site) -> None:
+    site = sqlite_site
+    site.keys["a"] = site.key("a")
+    key = f"key_{site.keys['a'].split('_')[1]}"
+    with site.database.write() as tx:
+        limits.set_limit(
+            tx, org_id="org_a", scope=key, measure="concurrent", period="now", amount=4, by="test", at=1
+        )  # fmt: skip
+    two = [begin(site, *(line(str(n), prompt="x") for n in range(4))) for _ in range(2)]
+
+    def open_() -> int:
+        mine = (videos.c.key_id == key, videos.c.status == "queued")
+        with site.database.read() as tx:
+            return int(tx.scalar(select(func.count()).select_from(videos).where(*mine)) or 0)
+
+    while open_() < 2:
+        time.sleep(0.05)
+    time.sleep(2.5)  # two looks later it is not more
+    assert open_() == 2
+    assert site.sdk().videos.create(prompt="at once").status == "queued"
+    for made in two:
+        assert until(site, made.id, ended).status == "completed"
+
+
 def test_a_file_that_is_none_fails(site: Site) -> None:
     cases = {
         "": "1 to",

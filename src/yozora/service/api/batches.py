@@ -240,13 +240,13 @@ def begun(
     row = tx.execute(mine.with_for_update(skip_locked=True)).first()
     if row is None:
         return False, []
-    at, who = ids.now(), identity(tx, row.key_id)
+    at, (who, taken) = ids.now(), identity(tx, row.key_id)
     going = select(videos.c.id).join(lines, lines.c.video_id == videos.c.id)
     going = going.where(lines.c.batch_id == batch, videos.c.status.in_(jobs.OPEN))
     unwanted: list[str] = []
-    if row.status == "cancelling" or row.expires_at <= at or who is None:
+    if row.status == "cancelling" or row.expires_at <= at or not taken:
         code = "batch_cancelled" if row.status == "cancelling" else "batch_expired"
-        stop(tx, batch, "invalid_api_key" if who is None else code)
+        stop(tx, batch, code if taken else "invalid_api_key")
         unwanted = list(tx.scalars(going))
     else:
         for line in tx.execute(waiting(batch).limit(room(tx, who))).all():
@@ -314,15 +314,17 @@ def stop(tx: Connection, batch: str, code: str) -> None:
     )
 
 
-def identity(tx: Connection, key: str) -> Identity | None:
-    """What a key allows now; None when it is not taken any more."""
+def identity(tx: Connection, key: str) -> tuple[Identity, bool]:
+    """What a key allows, and whether it is taken now."""
     row = tx.execute(select(keys).where(keys.c.id == key)).one()
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= ids.now()):
-        return None
-    return Identity(
+    over = row.revoked_at is not None or (
+        row.expires_at is not None and row.expires_at <= ids.now()
+    )
+    who = Identity(
         key_id=row.id, org_id=row.org_id, project_id=row.project_id, scopes=frozenset(row.scopes),
         models=None if row.models is None else frozenset(row.models), used=True,
     )  # fmt: skip
+    return who, not over
 
 
 async def finish(service: Service, batch: str) -> None:
@@ -344,7 +346,7 @@ async def finish(service: Service, batch: str) -> None:
             same = (batches.c.id == batch, batches.c.status == row.status)
             if tx.execute(update(batches).where(*same).values(values)).rowcount != 1:
                 return False
-            who = owner(tx, row.key_id)
+            who, _ = identity(tx, row.key_id)
             for file in filter(None, (output, errors)):
                 keep(tx, who, file, "batch_output", at, at + service.settings.retention)
             return True
@@ -353,12 +355,6 @@ async def finish(service: Service, batch: str) -> None:
     if not closed:  # another process did
         for file in filter(None, (output, errors)):
             await run_in_threadpool(service.uploads.delete, file.id)
-
-
-def owner(tx: Connection, key: str) -> Identity:
-    """Whose a key is, taken or not."""
-    row = tx.execute(select(keys).where(keys.c.id == key)).one()
-    return Identity(row.id, row.org_id, row.project_id, frozenset(), None, True)
 
 
 def results(

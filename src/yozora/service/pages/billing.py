@@ -12,6 +12,7 @@ from yozora.errors import YozoraError
 from yozora.service import accounts, ids, ledger, limits, prices, usage
 from yozora.service.amounts import parse_count, parse_money
 from yozora.service.pages.web import Form, Pages, Visit, go, text
+from yozora.service.settings import DAY
 
 MONTHS = 12  # to choose a statement from
 pages = Pages()
@@ -158,7 +159,7 @@ async def table(visit: Visit) -> Response:
         name = visit.query("month")
     else:
         days = int(visit.query("days")) if visit.query("days") in ("1", "7", "30") else 30
-        since, until, name = at - days * usage.DAY, at + 1, f"{days}-days"
+        since, until, name = at - days * DAY, at + 1, f"{days}-days"
     found = await visit.count(lambda tx: usage.lines(tx, visit.org, since=since, until=until))
     headers = {"content-disposition": f'attachment; filename="yozora-usage-{name}.csv"'}
     return Response(usage.to_csv(found), media_type="text/csv; charset=utf-8", headers=headers)
