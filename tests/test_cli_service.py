@@ -82,6 +82,9 @@ def test_the_data_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_limits_and_deposits(database: Database) -> None:
     org = str(report("orgs", "create", "acme")["id"])
+    assert report("orgs", "concurrency", "acme", "3") == {"id": org, "concurrency": 3}
+    (acme,) = [row for row in report("orgs", "list")["orgs"] if row["id"] == org]  # type: ignore[attr-defined]
+    assert acme["concurrency"] == 3
     assert report("orgs", "limit", "acme", "spend", "month", "1.5")["amount"] == 1_500_000
     report("orgs", "limit", org, "concurrent", "now", "2")
     rows = report("orgs", "limits", "acme")["limits"]

@@ -276,7 +276,7 @@ def list_orgs(database: Database, as_json: bool) -> None:
         print_json({"orgs": rows})
     else:
         shown = ({**readable(row), "balance": money(row["balance"])} for row in rows)
-        print_table(shown, ("id", "name", "balance", "created_at"))
+        print_table(shown, ("id", "name", "balance", "concurrency", "created_at"))
 
 
 @orgs.command("limit")
@@ -327,6 +327,22 @@ def set_limit(
         )
     report = {"scope": scope or org_id, "measure": measure, "period": period, "amount": most}
     print_json(report) if as_json else say(f"{measure} a {period} of {report['scope']}: {amount}")
+
+
+@orgs.command("concurrency")
+@click.argument("org")
+@click.argument("count", type=COUNT)
+@as_json
+@with_database
+def set_concurrency(database: Database, org: str, count: int, as_json: bool) -> None:
+    """Set how many videos of an organisation are made at once, 16 at first; the others wait in the queue."""
+    from yozora.service import accounts, ids
+
+    with database.write() as tx:
+        org_id = accounts.find_org(tx, org).id
+        accounts.set_concurrency(tx, org_id=org_id, count=count, by=BY, at=ids.now())
+    report = {"id": org_id, "concurrency": count}
+    print_json(report) if as_json else say(f"{count} videos of {org} are made at once")
 
 
 @orgs.command("limits")

@@ -111,6 +111,21 @@ def find_project(tx: Connection, org_id: str, name: str = DEFAULT) -> Row[Any]:
     return found
 
 
+def set_concurrency(tx: Connection, *, org_id: str, count: int, by: str, at: int) -> None:
+    """Set how many videos of an organisation are made at once; the others wait in the queue.
+
+    Raises:
+        YozoraError: the number is not positive.
+    """
+    if count < 1:
+        raise YozoraError(f"{count} videos cannot be made at once: give 1 or more.")
+    tx.execute(update(orgs).where(orgs.c.id == org_id).values(concurrency=count))
+    detail = {"to": count}
+    audit.note(
+        tx, org_id=org_id, actor=by, action="org.concurrency", target=org_id, at=at, detail=detail
+    )
+
+
 def all_orgs(tx: Connection) -> Sequence[Row[Any]]:
     """Every organisation, for whoever runs the service."""
     return tx.execute(select(orgs).order_by(orgs.c.name)).all()
