@@ -102,6 +102,7 @@ def status(served: Served, key: str) -> int:
 def test_from_the_first_sign_in_to_a_revoked_key(visit, served: Served) -> None:  # type: ignore[no-untyped-def]
     page = visit
     page.goto(served.address)
+    page.wait_for_function("() => document.activeElement.name === 'name'")
     page.keyboard.type("admin")
     page.keyboard.press("Tab")
     page.keyboard.type(served.password)
