@@ -41,11 +41,15 @@ def begin(page, served: Served, name: str) -> None:  # type: ignore[no-untyped-d
     page.keyboard.type(name)
     page.keyboard.press("Enter")
     page.wait_for_selector("#film")
+    page.wait_for_load_state()  # keys are heard from then on
 
 
 def test_a_whole_sample_by_keys_alone(page, served: Served) -> None:  # type: ignore[no-untyped-def]
     for number in range(3):
-        page.wait_for_function("n => document.querySelector('progress').value === n", arg=number)
+        page.wait_for_function(
+            "n => document.readyState === 'complete' && document.querySelector('progress').value === n",
+            arg=number,
+        )
         for key in (
             "1",
             "0",
@@ -87,6 +91,7 @@ def test_what_is_left_out_keeps_the_clip_and_the_focus_goes_there(page, served: 
             page.keyboard.press("ArrowDown")
     page.wait_for_function("clip => location.href !== clip", arg=clip)
     page.wait_for_function("() => document.querySelector('progress').value === 1")
+    page.wait_for_load_state()
     page.keyboard.press("b")
     page.wait_for_url(clip)
     assert page.is_checked("#quality-3")
