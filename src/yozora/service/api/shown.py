@@ -7,9 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from yozora.service import ids
 from yozora.service.jobs import OPEN
 
-WAIT = "1000"  # ms until a client had better ask again
+SOONEST, LATEST = 500, 5_000  # ms until a client had better ask again
 
 
 def video(row: Any, prefix: str = "") -> dict[str, Any]:
@@ -44,8 +45,18 @@ def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Respon
 
 def video_answer(content: dict[str, Any]) -> Response:
     """A video as a response, which says when to ask again while it is not finished."""
-    headers = {"openai-poll-after-ms": WAIT} if content["status"] in OPEN else None
+    headers = None
+    if content["status"] in OPEN:
+        headers = {"openai-poll-after-ms": str(pause(ids.now() - 1000 * content["created_at"]))}
     return Response(encoded(content), 200, headers, "application/json")
+
+
+def pause(age: int) -> int:
+    """Milliseconds until a client had better ask again for a video that was asked for ``age`` milliseconds ago.
+
+    A third of its age: what is quick is seen soon, and of what takes long the many who look on take little.
+    """
+    return min(LATEST, max(SOONEST, age // 3))
 
 
 def page(items: list[dict[str, Any]], more: bool) -> dict[str, Any]:
