@@ -181,8 +181,18 @@ def judged(row: Row[Any] | None, pepper: bytes, presented: str, at: int) -> Iden
     now, before = (hmac.compare_digest(given, kept.ljust(64)) for kept in digests)
     if row is None or not (now or (before and at < row.previous_until)):
         raise Unauthorised
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
+    if not taken(row, at):
         raise Unauthorised
+    return identity(row, at)
+
+
+def taken(row: Row[Any], at: int) -> bool:
+    """Whether a key is neither revoked nor expired."""
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > at)
+
+
+def identity(row: Row[Any], at: int) -> Identity:
+    """Whom a key of the table belongs to, whether it is taken or not."""
     return Identity(
         key_id=row.id,
         org_id=row.org_id,

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yozora.service import keys
 from yozora.service.api import (
+    batch_work,
     batches,
     document,
     errors,
@@ -63,7 +64,7 @@ def create_app(settings: Settings, database: Database, artifacts: Artifacts) -> 
             Route("/readyz", health.ready),
             *site.routes(),
         ],
-        lifespan=batches.worked_on,
+        lifespan=batch_work.worked_on,
         middleware=[Middleware(Named), Middleware(Observed)],
         exception_handlers=dict.fromkeys(
             (HTTPException, Exception, *errors.EXPECTED), errors.handle
