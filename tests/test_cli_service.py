@@ -12,7 +12,7 @@ from tests.service.tenants import Tenant, reserved
 from tests.test_cli_rights import report, run
 
 from yozora import cli_service
-from yozora.service import accounts, ids, keys, ledger, limits, prices
+from yozora.service import accounts, ids, keys, ledger, limits, prices, schema
 from yozora.service.database import Database
 
 
@@ -41,6 +41,7 @@ def test_what_help_says_is_what_the_service_knows() -> None:
     assert tuple(limits.MEASURES) == cli_service.MEASURES
     assert set(cli_service.PERIODS) == {p for periods in limits.MEASURES.values() for p in periods}
     assert cli_service.SCOPES == keys.SCOPES
+    assert cli_service.ROLES == schema.ROLES
 
 
 def test_a_key_from_its_making_to_its_end(database: Database, tmp_path: Path) -> None:
@@ -191,3 +192,25 @@ def test_a_forgotten_password_is_replaced_and_shown_once(database: Database) -> 
     assert accounts.sign_in(database, password=again.stdout.strip(), **given) is not None
     assert "admin" in run("users", "list").stdout
     assert run("users", "password", "nobody").exit_code == 1
+
+
+def test_a_user_is_let_into_another_organisation_and_taken_out_again(database: Database) -> None:
+    database.upgrade()
+    with database.write() as tx:
+        accounts.bootstrap(tx, at=ids.now())
+    report("orgs", "create", "studio")
+    first = run("users", "role", "admin", "studio", "owner")
+    assert first.exit_code == 0, first.output
+    roles = {"default: owner", "studio: owner"}
+    assert set(report("users", "list")["users"][0]["roles"]) == roles
+    refused = run("users", "role", "admin", "studio", "none")  # its only owner
+    assert (refused.exit_code, "at least one owner" in refused.stderr) == (1, True)
+    password = accounts.hashed("another password")
+    with database.write() as tx:
+        accounts.create_user(tx, name="bo", password_hash=password, by="test", at=1)
+    assert report("users", "role", "bo", "studio", "owner")["role"] == "owner"
+    assert report("users", "role", "admin", "studio", "none")["role"] is None
+    roles_now = [one["roles"] for one in report("users", "list")["users"]]
+    assert roles_now == [["default: owner"], ["studio: owner"]]
+    assert run("users", "role", "nobody", "studio", "viewer").exit_code == 1
+    assert run("users", "role", "bo", "nowhere", "viewer").exit_code == 1

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from yozora.service.database import Database
 
 BY = "command line"  # who did it, in the audit log
-# What service.limits and service.keys know, said here again so that help need not import them; the tests compare.
+# What service.limits, service.keys and service.schema know, said again so that help need not import them; the tests
+# compare.
 MEASURES = ("spend", "videos", "concurrent", "requests")
 PERIODS = ("minute", "day", "month", "lifetime", "now")
 SCOPES = ("videos:read", "videos:write", "models:read", "webhooks:write", "admin")
 USUAL = SCOPES[:3]
+ROLES = ("owner", "admin", "member", "viewer")
 
 
 MONEY = parsed(parse_money, "an amount such as 0.05, with six digits after the point at most")
@@ -410,6 +412,24 @@ def list_users(database: Database, as_json: bool) -> None:
         print_json({"users": rows})
     else:
         print_table(map(readable, rows), ("id", "name", "roles", "operator", "last_seen_at"))
+
+
+@users.command("role")
+@click.argument("name")
+@click.argument("org")
+@click.argument("role", type=click.Choice([*ROLES, "none"]))
+@as_json
+@with_database
+def set_role(database: Database, name: str, org: str, role: str, as_json: bool) -> None:
+    """Let a user into an organisation with a role, change it, or take them out with "none"."""
+    from yozora.service import accounts, ids
+
+    given = None if role == "none" else role
+    with database.write() as tx:
+        user, org_id = accounts.find_user(tx, name), accounts.find_org(tx, org).id
+        accounts.set_role(tx, org_id=org_id, user_id=user.id, role=given, by=BY, at=ids.now())
+    report = {"id": user.id, "org": org_id, "role": given}
+    print_json(report) if as_json else say(f"{name} in {org}: {given or 'no member'}")
 
 
 @users.command("password")

@@ -124,6 +124,7 @@ def videos() -> None:
 @click.option("--seed", type=SEED, help="Same seed, same video.")
 @click.option("--steps", type=COUNT, help="Solver steps.")
 @click.option("--guidance", type=Finite(), metavar="FLOAT", help="Weight of the prompt.")
+@click.option("--style", metavar="TEXT", help="How it is to look: film noir, watercolour ...")
 @click.option("--negative-prompt", metavar="TEXT", help="What to keep away from.")
 @click.option("--wait", is_flag=True, help="Until it is finished.")
 @as_json

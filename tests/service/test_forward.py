@@ -229,6 +229,23 @@ def test_a_video_of_another_service_ends_as_one_of_ours(here: Here, provider: Pr
     assert provider.forms == [expected]
 
 
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_style_goes_apart_to_those_that_know_it_and_in_the_prompt_to_others(
+    here: Here, provider: Provider, knows: bool
+) -> None:
+    with provider.serving() as url:
+        listing(here, north=url)
+        if knows:
+            file = here.settings.providers
+            assert file is not None
+            file.write_text(file.read_text().replace('["seed"]', '["seed", "style"]'))
+        with here.forwarding():
+            here.ended(here.ask(style="film noir"))
+    (form,) = provider.forms
+    said = ("a red ball", "film noir") if knows else ("a red ball\nStyle: film noir", None)
+    assert (form["prompt"], form.get("style")) == said
+
+
 def test_an_answer_that_never_came_is_asked_for_again_and_the_money_stays(
     here: Here, provider: Provider
 ) -> None:

@@ -89,10 +89,15 @@ def test_no_organisation_has_more_in_progress_than_it_may(queue: Queue) -> None:
 def test_a_batch_is_what_can_be_denoised_together(queue: Queue) -> None:
     alike = [queue.ask(seed=k) for k in range(3)]
     queue.ask(steps=5)
-    theirs = queue.ask("b", seed=9)
+    theirs = queue.ask("b", seed=9, style="film noir")
     given = queue.ask(image="file_1")
     batch = queue.claim(most=16)
     assert {job.id for job in batch} == {*alike, theirs}
+    told = {job.id: job.words for job in batch}
+    assert told == {
+        **dict.fromkeys(alike, "a red ball"),
+        theirs: "a red ball\nStyle: film noir",
+    }
     assert [len(queue.claim(most=16)) for _ in range(3)] == [1, 1, 0]
     assert queue.row(given).batch is None
 

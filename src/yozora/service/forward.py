@@ -238,7 +238,8 @@ class Errand:
     def post(self, http: httpx2.Client, provider: Provider, offered: Offered) -> httpx2.Response:
         """One request for the video."""
         params = self.job.params
-        form = {"prompt": self.job.prompt, "model": offered.name}
+        prompt = self.job.prompt if "style" in provider.parameters else self.job.words
+        form = {"prompt": prompt, "model": offered.name}
         form |= {name: str(params[name]) for name in provider.parameters if name in params}
         headers = {"idempotency-key": self.job.id}
         if params.get("video") is not None and self.source is not None:

@@ -33,7 +33,7 @@ from yozora.service.artifacts import named
 from yozora.service.failpoints import reach
 from yozora.service.keys import Identity
 from yozora.service.schema import events, holds, orgs, videos, workers
-from yozora.service.wishes import Wish
+from yozora.service.wishes import Wish, worded
 
 OPEN = ("queued", "in_progress")
 QUEUED: ColumnElement[str] = literal_column(
@@ -58,6 +58,11 @@ class Job:
     size: str
     params: Mapping[str, Any]
     batch: str | None  # jobs with the same one can be denoised together; None: alone
+
+    @property
+    def words(self) -> str:
+        """All that a model is told."""
+        return worded(self.prompt, self.params.get("style"))
 
     @property
     def follows(self) -> bool:
@@ -126,7 +131,8 @@ def company(wish: Wish) -> str | None:
     """What jobs that are denoised together have in common: all but the words and the noise."""
     if any(wish.params.get(name) is not None for name in GIVEN):
         return None
-    same = {name: value for name, value in wish.params.items() if name not in ("seed", "task")}
+    apart = ("seed", "style", "task")
+    same = {name: value for name, value in wish.params.items() if name not in apart}
     return json_hash([wish.model, wish.size, float(wish.seconds), same])
 
 

@@ -42,11 +42,11 @@ def make(pipeline: Pipeline, batch: Sequence[Job], find: Find, watch: Watch) -> 
     if start:
         seed = int(job.params.get("seed", 0))
         yield pipeline.generate(
-            job.prompt, seconds=added(job), seed=seed, watch=tracker, **start, **options
+            job.words, seconds=added(job), seed=seed, watch=tracker, **start, **options
         )
     else:
         yield from pipeline.generate_many(
-            [one.prompt for one in batch],
+            [one.words for one in batch],
             seconds=float(job.seconds),
             seeds=[int(one.params.get("seed", 0)) for one in batch],
             batch=len(batch),

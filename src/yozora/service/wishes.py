@@ -211,7 +211,19 @@ class Source(Fields):
         return one_of(self, "id", "file_id", "upload")
 
 
-class Sampling(Fields):
+class Prompted(Fields):
+    """What the video is to show, and the style that it is to show it in."""
+
+    prompt: Prompt
+    style: Annotated[Text, StringConstraints(min_length=1, max_length=500)] | None = None
+
+    @property
+    def words(self) -> str:
+        """All that a model is told."""
+        return worded(self.prompt, self.style)
+
+
+class Sampling(Prompted):
     """How the video is sampled; what is left out is drawn (the seed) or as the model likes it."""
 
     seed: Seed | None = None
@@ -223,23 +235,19 @@ class Sampling(Fields):
 class Create(Sampling):
     """POST /v1/videos."""
 
-    prompt: Prompt
     model: Name | None = None
     seconds: Seconds | None = None
     size: Size | None = None
     input_reference: Picture | None = None
 
 
-class Remix(Fields):
-    """POST /v1/videos/{id}/remix."""
-
-    prompt: Prompt
+class Remix(Prompted):
+    """POST /v1/videos/{id}/remix. The style stays, if there is no other."""
 
 
 class Edit(Sampling):
     """POST /v1/videos/edits. ``model`` and ``seconds`` are for files; videos made here have their own."""
 
-    prompt: Prompt
     video: Source
     fill: Span | None = None
     model: Name | None = None
@@ -249,7 +257,6 @@ class Edit(Sampling):
 class Extend(Sampling):
     """POST /v1/videos/extensions. ``seconds`` are added at each side that is asked for."""
 
-    prompt: Prompt
     video: Source
     seconds: Seconds
     extend: Literal["forward", "backward", "both"] = "forward"
@@ -305,7 +312,6 @@ class Line(Fields):
     body: dict[str, Any]
 
 
-Prompted = Create | Remix | Edit | Extend
 One = TypeVar("One", bound=BaseModel)
 Kind = TypeVar("Kind", bound=Fields)
 
@@ -375,11 +381,10 @@ def create(asked: Create, models: Mapping[str, Model], image: str | None) -> Wis
 
 
 def remix(asked: Remix, source: Finished, models: Mapping[str, Model]) -> Wish:
-    """The same again, seed and all, with other words. Raises WishError."""
+    """The same again, seed and all, with other words, perhaps in another style. Raises WishError."""
     model = choose(source.model, models, "remix")
-    return Wish(
-        model.name, asked.prompt, source.seconds, source.size, dict(source.params), source.id
-    )
+    params = dict(source.params) | ({"style": asked.style} if asked.style else {})
+    return Wish(model.name, asked.prompt, source.seconds, source.size, params, source.id)
 
 
 def edit(
@@ -461,8 +466,14 @@ def reference(source: Finished | None, file: str | None) -> dict[str, str]:
 def sampling(asked: Sampling) -> dict[str, Any]:
     """What is given of how to sample; a seed is drawn where none is, so that a remix can have the same one."""
     seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
-    given = asked.model_dump(include=set(Sampling.model_fields), exclude_none=True)
+    kept = set(Sampling.model_fields) - {"prompt"}
+    given = asked.model_dump(include=kept, exclude_none=True)
     return given | {"seed": seed}
+
+
+def worded(prompt: str, style: str | None) -> str:
+    """A prompt with a style, as people write both in one."""
+    return f"{prompt.rstrip()}\nStyle: {style}" if style else prompt
 
 
 def lasting(seconds: str, model: Model) -> str:

@@ -33,13 +33,11 @@ def test_a_prompt_that_is_refused_is_an_error_with_a_code_and_costs_nothing(
     given: dict[str, Any] = dict(CREATING[path])
     if "video" in given:
         given["video"] = {"id": source}
-    answer = site.http().post(path.replace("{video_id}", source), json={**given, "prompt": BAD})
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["param"]) == (
-        400,
-        "moderation_blocked",
-        "prompt",
-    )
+    for words in ({"prompt": BAD}, {"prompt": "a ball", "style": BAD}):
+        answer = site.http().post(path.replace("{video_id}", source), json={**given, **words})
+        error = answer.json()["error"]
+        refused = (400, "moderation_blocked", "prompt")
+        assert (answer.status_code, error["code"], error["param"]) == refused
     assert count(site) == before
     fine = site.http().post(path.replace("{video_id}", source), json={**given, "prompt": "a ball"})
     assert fine.status_code == 200, fine.text

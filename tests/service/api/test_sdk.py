@@ -77,7 +77,7 @@ def wish(site: Site, video: str) -> dict[str, object]:
 
 def test_a_remix_has_all_but_the_words(site: Site) -> None:
     sdk = site.sdk()
-    extra = {"seed": 7, "steps": 5, "guidance": 2.5, "negative_prompt": "two"}
+    extra = {"seed": 7, "steps": 5, "guidance": 2.5, "negative_prompt": "two", "style": "film noir"}
     made = sdk.videos.create(
         prompt="a red ball falls",
         seconds="3",  # type: ignore[arg-type]
@@ -92,6 +92,8 @@ def test_a_remix_has_all_but_the_words(site: Site) -> None:
     assert other.remixed_from_video_id == made.id
     assert wish(site, other.id) == wish(site, made.id)
     assert wish(site, made.id)["seed"] == 7
+    last = sdk.videos.remix(made.id, prompt="it falls", extra_body={"style": "watercolour"})
+    assert wish(site, last.id) == {**wish(site, made.id), "style": "watercolour"}
 
 
 def test_edits_and_extensions(site: Site) -> None:

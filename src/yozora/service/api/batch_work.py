@@ -101,7 +101,7 @@ def judged(rows: Sequence[Row[Any]], judge: Moderator) -> dict[int, Asked]:
     for row in rows:
         try:
             asked = wishes.read(Create, row.body)
-            judge(asked.prompt)
+            judge(asked.words)
         except WishError as error:  # Blocked is one
             found[row.line] = error
         except Unjudged:

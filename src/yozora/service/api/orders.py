@@ -45,7 +45,7 @@ async def order(
         WishError, LimitReached, ApiError: it cannot be had.
         Blocked, Unjudged: its prompt is refused.
     """
-    await run_in_threadpool(service.moderate, asked.prompt)
+    await run_in_threadpool(service.moderate, asked.words)
 
     def make(tx: Connection, at: int) -> str:
         return create(service, tx, who, build, file, at)

@@ -157,12 +157,13 @@
     const value = (name) => field(name).value.trim();
     const prompt = field("prompt").value;
     const fields = { prompt };
-    const more = {};
+    const style = value("style") ? { style: value("style") } : {};
+    const more = { ...style };
     for (const name of ["seed", "steps", "guidance"]) if (value(name)) more[name] = Number(value(name));
     if (value("negative_prompt")) more.negative_prompt = value("negative_prompt");
     const file = field("file").files[0] ?? null;
     const seconds = value("seconds") || model()?.usual;
-    if (now === "remix") return { call: "remix", path: `/v1/videos/${from()?.id ?? "video_…"}/remix`, id: from()?.id, fields, more: {}, file: null };
+    if (now === "remix") return { call: "remix", path: `/v1/videos/${from()?.id ?? "video_…"}/remix`, id: from()?.id, fields, more: style, file: null };
     if (now === "create" || now === "still") {
       Object.assign(fields, { model: value("model"), seconds, size: value("size") });
       return { call: "create", path: "/v1/videos", fields, more, file: now === "still" ? file : null, as: "input_reference", needs: now === "still" };
