@@ -23,12 +23,15 @@ class Encoder(NamedTuple):
     options: Options
 
 
-# standard: to be looked at. exact: above 50 dB in RGB, for small clips. film: I420 as it comes, from 43 to 53 dB by how
-# busy it is, at the least work: x264's superfast takes a quarter of the time that medium does for the same. The first
-# of each is what is meant, the others come near it (docs/journal.md has the figures).
+# standard: to be looked at. exact: above 50 dB in RGB, for small clips. film: I420 as it comes, from 45 to 52 dB by how
+# busy it is, at the least work, to write and to read. The first of each is what is meant, the others come near it
+# (docs/journal.md has the figures).
 # rc-lookahead: x264's 40 frames of foresight take 0.4 GB at 1080p, 20 take 0.2 for the same look.
 # Measured on world clips (112x64, 17 frames): RGB at crf 12 holds 54 dB where yuv444p at crf 10
 # holds 47, in half the time, because nothing is converted and no colour is rounded twice.
+# x264's ultrafast searches motion in whole pixels and has blocks of 16 alone; with half pixels and blocks of 4 in still
+# parts it takes half the time and bytes for the same look.
+SUBPEL = "subme=1:partitions=i4x4"
 VP9 = {"b": "0", "row-mt": "1"}
 ENCODERS: dict[tuple[str, Quality], tuple[Encoder, ...]] = {
     (".mp4", "standard"): (
@@ -43,7 +46,7 @@ ENCODERS: dict[tuple[str, Quality], tuple[Encoder, ...]] = {
         Encoder("png", "rgb24", {}),
     ),
     (".mp4", "film"): (
-        Encoder("libx264", "yuv420p", {"preset": "superfast", "crf": "16"}),
+        Encoder("libx264", "yuv420p", {"preset": "ultrafast", "crf": "17", "x264-params": SUBPEL}),
         Encoder(
             "libvpx-vp9", "yuv420p", VP9 | {"crf": "12", "deadline": "realtime", "cpu-used": "7"}
         ),

@@ -317,11 +317,11 @@ def find_dissolve(line: Sequence[Glance]) -> Transition | None:
 
 def dissolve_in(part: Sequence[Glance]) -> Transition | None:
     """The dissolve between the first and the last of these frames."""
-    variances = np.array([g.variance for g in part])
-    between = np.linspace(variances[0], variances[-1], len(part))
-    dips = variances / between
-    if dips.min() > DIP:
-        return None
+    first, last = part[0].variance, part[-1].variance
+    rise = (last - first) / (len(part) - 1)
+    if all(g.variance > DIP * (first + n * rise) for n, g in enumerate(part)):
+        return None  # as nearly always
+    dips = np.array([g.variance for g in part]) / np.linspace(first, last, len(part))
     way = part[-1].values - part[0].values
     offsets = np.stack([g.values for g in part]) - part[0].values
     length = float(way @ way)

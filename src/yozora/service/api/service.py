@@ -31,9 +31,9 @@ ID = re.compile(rf"[a-z]+_[{ids.ALPHABET}]{{26}}")
 KEY = [column for column in table.c if column.name not in ("name", "created_by", "created_at")]
 CHANGING = ("POST", "DELETE")
 SHOWN = [
-    videos.c.id, videos.c.model, videos.c.status, videos.c.progress, videos.c.created_at, videos.c.completed_at,
-    videos.c.expires_at, videos.c.prompt, videos.c.size, videos.c.seconds, videos.c.remixed_from, videos.c.error_code,
-    videos.c.error_message, videos.c.file, videos.c.sha256,
+    videos.c.id, videos.c.model, videos.c.status, videos.c.progress, videos.c.created_at, videos.c.started_at,
+    videos.c.completed_at, videos.c.expires_at, videos.c.prompt, videos.c.size, videos.c.seconds, videos.c.remixed_from,
+    videos.c.error_code, videos.c.error_message, videos.c.file, videos.c.sha256,
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from yozora.service import ids
 from yozora.service.jobs import OPEN
 
-SOONEST, LATEST = 500, 5_000  # ms until a client had better ask again
+SOONEST, LATEST = 500, 10_000  # ms until a client had better ask again
 
 
 def video(row: Any, prefix: str = "") -> dict[str, Any]:
@@ -43,20 +43,26 @@ def answer(content: dict[str, Any], status: int = 200, **headers: str) -> Respon
     return Response(encoded(content), status, named, "application/json")
 
 
-def video_answer(content: dict[str, Any]) -> Response:
+def video_answer(row: Any, prefix: str = "") -> Response:
     """A video as a response, which says when to ask again while it is not finished."""
-    headers = None
+    content, headers = video(row, prefix), None
     if content["status"] in OPEN:
-        headers = {"openai-poll-after-ms": str(pause(ids.now() - 1000 * content["created_at"]))}
+        began = getattr(row, f"{prefix}started_at")
+        after = pause(ids.now(), getattr(row, f"{prefix}created_at"), began, content["progress"])
+        headers = {"openai-poll-after-ms": str(after)}
     return Response(encoded(content), 200, headers, "application/json")
 
 
-def pause(age: int) -> int:
-    """Milliseconds until a client had better ask again for a video that was asked for ``age`` milliseconds ago.
+def pause(now: int, created: int, began: int | None, progress: int) -> int:
+    """Milliseconds until a client had better ask again for a video, from its times in milliseconds.
 
-    A third of its age: what is quick is seen soon, and of what takes long the many who look on take little.
+    Until it has got anywhere, two thirds of the time that it has waited: there is still all of it to be made. Then what
+    is left, if it goes on as it has, and a tenth: it is seen soon after it is there, and those who look on take little.
     """
-    return min(LATEST, max(SOONEST, age // 3))
+    wanted = 2 * (now - created) // 3
+    if began is not None and progress:
+        wanted = int(1.1 * (now - began) * (100 - progress) / progress)
+    return min(LATEST, max(SOONEST, wanted))
 
 
 def page(items: list[dict[str, Any]], more: bool) -> dict[str, Any]:

@@ -36,7 +36,7 @@ async def retrieve(request: Request) -> Response:
     who, row = await of(request).identify_with(request, named(request, "video_id"))
     if row.video_id is None:
         raise missing()
-    return shown.video_answer(shown.video(row, "video_"))
+    return shown.video_answer(row, "video_")
 
 
 @routes.add("POST", "/v1/videos", **says(Video, 408, 410, 413, 415, 422, body=document.CREATE))
@@ -59,7 +59,7 @@ async def create(request: Request) -> Response:
                 return wishes.create(asked, service.offered(who), image)
 
             row = await order(service, request, who, asked, build, file)
-    return shown.video_answer(shown.video(row))
+    return shown.video_answer(row)
 
 
 @routes.add("GET", "/v1/videos", **says(document.Videos, query=document.PAGE))
@@ -133,7 +133,7 @@ async def cancel(request: Request) -> Response:
             raise ApiError(409, f"The video is {row.status} already.", "video_finished")
         return row
 
-    return shown.video_answer(shown.video(await service.write(work)))
+    return shown.video_answer(await service.write(work))
 
 
 def state(tx: Connection, org: str, video: str) -> str:
@@ -161,7 +161,7 @@ async def remix(request: Request) -> Response:
         source = finished(tx, who, named(request, "video_id"), None)
         return wishes.remix(asked, source, service.offered(who))
 
-    return shown.video_answer(shown.video(await order(service, request, who, asked, build)))
+    return shown.video_answer(await order(service, request, who, asked, build))
 
 
 @routes.add("POST", "/v1/videos/edits", **says(Video, 408, 410, 413, 415, 422, body=document.EDIT))
@@ -178,7 +178,7 @@ async def edit(request: Request) -> Response:
                 return wishes.edit(asked, source, name, service.offered(who))
 
             row = await order(service, request, who, asked, build, file)
-    return shown.video_answer(shown.video(row))
+    return shown.video_answer(row)
 
 
 @routes.add(
@@ -197,7 +197,7 @@ async def extend(request: Request) -> Response:
                 return wishes.extend(asked, source, name, service.offered(who))
 
             row = await order(service, request, who, asked, build, file)
-    return shown.video_answer(shown.video(row))
+    return shown.video_answer(row)
 
 
 @routes.add("POST", "/v1/videos/characters", **says(None, 501))
