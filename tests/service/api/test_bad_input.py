@@ -98,7 +98,8 @@ def test_text_that_cannot_be_kept(site: Site) -> None:
         refused(site.http().post("/v1/videos", content=content, headers=JSON), 400, param="prompt")
     made = site.http().post("/v1/videos", json={"prompt": "<b>日本 🎬\x1b\u202e</b>"}).json()
     assert made["prompt"] == "<b>日本 🎬\x1b\u202e</b>"
-    for query in ("after=%00", "after=%ff%fe", "limit=0" + "0" * 5000 + "1", "order=up", "after="):
+    wrong = ["after=%00", "after=%ff%fe", "limit=0" + "0" * 5000 + "1", "order=up", "after="]
+    for query in (*wrong, "limit=1&limit=2", "limits=1"):
         refused(site.http().get(f"/v1/videos?{query}"), 400)
     for path in (
         "/v1/videos/%00",

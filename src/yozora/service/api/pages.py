@@ -25,10 +25,7 @@ class Page:
     @classmethod
     def of(cls, request: Request, *others: str) -> Page:
         """As the query says, which may name ``others`` besides. Raises WishError when it says something else."""
-        given = request.query_params
-        if unknown := set(given) - {"after", "limit", "order", *others}:
-            name = min(unknown)[:200]
-            raise WishError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+        given = query(request, "after", "limit", "order", *others)
         limit, order, after = given.get("limit", str(USUAL)), given.get("order", "desc"), None
         if "after" in given:
             after = clean(given["after"], "after")
@@ -54,3 +51,14 @@ class Page:
             asked = asked.where(where > here if self.ascending else where < here)
         rows = tx.execute(asked.limit(self.limit + 1)).all()
         return rows[: self.limit], len(rows) > self.limit
+
+
+def query(request: Request, *names: str) -> dict[str, str]:
+    """What a query says, with these names, each once at most. Raises WishError when it says anything else."""
+    given = request.query_params
+    for name in sorted(given):
+        if name not in names:
+            raise WishError(f"Unknown parameter: '{name[:200]}'.", name[:200], "unknown_parameter")
+        if len(given.getlist(name)) > 1:
+            raise WishError(f"'{name}' is there more than once: say it once.", name)
+    return dict(given)

@@ -56,10 +56,10 @@ def video_answer(row: Any, prefix: str = "") -> Response:
 def pause(now: int, created: int, began: int | None, progress: int) -> int:
     """Milliseconds until a client had better ask again for a video, from its times in milliseconds.
 
-    Until it has got anywhere, two thirds of the time that it has waited: there is still all of it to be made. Then what
-    is left, if it goes on as it has, and a tenth: it is seen soon after it is there, and those who look on take little.
+    Until it has got anywhere, as long as it has waited: there is still all of it to be made. Then what is left, if it
+    goes on as it has, and a tenth: it is seen soon after it is there, and those who look on take little.
     """
-    wanted = 2 * (now - created) // 3
+    wanted = now - created
     if began is not None and progress:
         wanted = int(1.1 * (now - began) * (100 - progress) / progress)
     return min(LATEST, max(SOONEST, wanted))

@@ -16,7 +16,7 @@ from yozora.service.api.errors import ApiError, missing
 from yozora.service.api.files import own, stored
 from yozora.service.api.forms import body
 from yozora.service.api.orders import finished, given, order, pictured
-from yozora.service.api.pages import Page
+from yozora.service.api.pages import Page, query
 from yozora.service.api.service import SHOWN, named, of
 from yozora.service.artifacts import SPRITESHEET, THUMBNAIL, VIDEO
 from yozora.service.schema import videos
@@ -84,7 +84,7 @@ async def content(request: Request) -> Response:
     """The video itself, a thumbnail, or a sheet of its frames; in parts where a Range is asked for."""
     service, video = of(request), named(request, "video_id")
     _, row = await service.identify_with(request, video)
-    variant = request.query_params.get("variant", "video")
+    variant = query(request, "variant").get("variant", "video")
     if row.video_id is None:
         raise missing()
     if variant not in VARIANTS:
