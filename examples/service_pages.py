@@ -128,6 +128,9 @@ def look(address: str, password: str) -> None:
         page.click("button")
         page.wait_for_url("**/playground")
         page.click("#make-key")
+        page.click("#more summary")
+        page.fill("[name=seed]", "7")
+        page.click("#more summary")
         for prompt in PROMPTS[:4]:
             page.fill("[name=prompt]", prompt)
             page.click("#send")
@@ -151,7 +154,7 @@ def look(address: str, password: str) -> None:
 def take(page: Page, name: str) -> None:
     """Write a picture of what is seen, in few colours, so that it is small."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(128, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
+    picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
     print(OUT / f"{name}.png")
 
 
