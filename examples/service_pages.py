@@ -154,7 +154,9 @@ def look(address: str, password: str) -> None:
 def take(page: Page, name: str) -> None:
     """Write a picture of what is seen, in few colours, so that it is small."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
+    picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(
+        OUT / f"{name}.png", optimize=True
+    )
     print(OUT / f"{name}.png")
 
 
