@@ -47,6 +47,10 @@ def test_what_is_wrong_is_said_and_what_is_right_is_kept() -> None:
     assert said["region"] == form["region"]
     assert set(read_form(whole("1") | {"people": ["7"]})[1]) == {"people"}
     assert "people" in read_form({})[1]
+    said, wrong = read_form(whole("1") | {"people": ["1", "2"]})
+    assert ("people" in wrong, people(said)) == (True, 0)
+    twice = read_form(whole("1") | {"people": ["1", "1"]})
+    assert twice == read_form(whole("1"))
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), st.lists(st.sampled_from(VALUES), max_size=3)))

@@ -205,9 +205,9 @@ NOTE = 500  # characters of a note at most
 
 
 def people(said: Mapping[str, Sequence[str]]) -> int:
-    """How many people an answer describes."""
-    (number,) = said.get(PEOPLE) or [UNCLEAR]
-    return 0 if number == UNCLEAR else min(int(number), DESCRIBED)
+    """How many people an answer describes: none while it says several numbers."""
+    number, *others = said.get(PEOPLE) or [UNCLEAR]
+    return 0 if others or number == UNCLEAR else min(int(number), DESCRIBED)
 
 
 def asked(said: Mapping[str, Sequence[str]]) -> dict[str, Question]:
@@ -220,9 +220,8 @@ def asked(said: Mapping[str, Sequence[str]]) -> dict[str, Question]:
 
 def read_form(fields: Mapping[str, Sequence[str]]) -> tuple[Said, dict[str, str]]:
     """What the fields of a form say, and a sentence for each question that they answer wrongly or not at all."""
-    counted = fields.get(PEOPLE, ())
     known = [choice.value for choice in CLIP[0].all_choices]
-    chosen = {PEOPLE: [v for v in counted if v in known]} if len(counted) == 1 else {}
+    chosen = {PEOPLE: [v for v in dict.fromkeys(fields.get(PEOPLE, ())) if v in known]}
     said: Said = {}
     wrong: dict[str, str] = {}
     for key, question in asked(chosen).items():
