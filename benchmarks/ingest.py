@@ -37,6 +37,7 @@ FORMATS = {
     "1280x720@25 whole, and 112x64@8": Format(canvas=Canvas(1280, 720, 25.0)),
 }
 CRF = "23"  # the peer's quality: x264's usual one, with its usual preset, which is below ours (docs/journal.md)
+PEER = "scenedetect + ffmpeg + OpenCV"
 FASTER = 3.0  # than the peer, at least
 LONG = 30  # minutes of the film whose memory is looked at
 
@@ -173,7 +174,7 @@ def measure(page: Report) -> None:
                 "yozora ingest": lambda format=format: ours(path, format),
             }
             if peer:
-                works["scenedetect + ffmpeg + OpenCV"] = lambda format=format: peers(path, format)
+                works[PEER] = lambda format=format: peers(path, format)
             taken: dict[str, list[float]] = {work: [] for work in works}
             for number in range(rounds + 1):  # by turns; the first round warms up
                 for work, call in works.items():
@@ -185,9 +186,7 @@ def measure(page: Report) -> None:
                 over = [a / b for a, b in zip(seconds, taken["bare encode"], strict=True)]
                 rows.append([name, work, spread(seconds), spread(ratios), spread(over)])
             if peer:
-                gains = zip(
-                    taken["scenedetect + ffmpeg + OpenCV"], taken["yozora ingest"], strict=True
-                )
+                gains = zip(taken[PEER], taken["yozora ingest"], strict=True)
                 least = min(least, statistics.median(a / b for a, b in gains))
         page.say(
             f"A film of {scenes} shots, {scenes * frames} frames of 1280x720, H.264, into clips of {SECONDS} s; "
