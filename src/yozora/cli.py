@@ -585,11 +585,11 @@ def clip_facts(row: Row) -> dict[str, Any]:
 
 @main.group()
 def train() -> None:
-    """Train a codec or a model; a run can be killed at any moment and resumed exactly."""
+    """Train a codec, a text encoder or a model; a run can be killed at any moment and resumed exactly."""
 
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that both training commands take."""
+    """The options that all training commands take."""
     options = [
         click.argument("recipe"),
         click.option("--corpus", type=FOLDER, required=True, help="What to train on."),
@@ -656,15 +656,49 @@ def train_codec(
     tell_trained(out, path, as_json)
 
 
+@train.command("text")
+@training_options
+def train_text(
+    recipe: str,
+    corpus: Path,
+    out: Path,
+    settings: dict[str, str],
+    minutes: float | None,
+    as_json: bool,
+    **limits: Any,
+) -> None:
+    """Adapt the text encoder to a corpus's captions; OUT/text.safetensors is the result.
+
+    It learns from the synthetic world's captions, whose right answers are known, to understand words that no caption
+    has used. Name the run with --text when you train a model.
+    """
+    from yozora.corpus.catalogue import Corpus
+    from yozora.recipes import text_recipe
+    from yozora.training.text import train
+
+    chosen = text_recipe(recipe, settings)
+    with training_bar(minutes) as watch:
+        path = train(
+            chosen, Corpus.open(corpus).pinned(), out, minutes=minutes, watch=watch, **limits
+        )
+    tell_trained(out, path, as_json)
+
+
 @train.command("model")
 @training_options
 @click.option("--codec", type=EXISTING, help="A codec's run; the shipped nano codec by default.")
+@click.option(
+    "--text",
+    type=EXISTING,
+    help="A text encoder's run; by default as the model to go on from has it, else as it is published.",
+)
 @click.option("--from", "begin", metavar="MODEL", help="Go on from a model's weights.")
 def train_model(
     recipe: str,
     corpus: Path,
     out: Path,
     codec: Path | None,
+    text: Path | None,
     begin: str | None,
     settings: dict[str, str],
     minutes: float | None,
@@ -679,7 +713,7 @@ def train_model(
 
     chosen = model_recipe(recipe, settings)
     with training_bar(minutes) as watch:
-        path = fit_model(chosen, corpus, out, codec, begin, watch, minutes=minutes, **limits)
+        path = fit_model(chosen, corpus, out, codec, text, begin, watch, minutes=minutes, **limits)
     tell_trained(out, path, as_json)
 
 
@@ -688,6 +722,7 @@ def fit_model(
     directory: Path,
     out: Path,
     codec: Path | None,
+    text: Path | None,
     begin: str | None,
     watch: Callable[[dict[str, Any]], None],
     **limits: Any,
@@ -697,6 +732,7 @@ def fit_model(
     from yozora.checkpoint import load_weights
     from yozora.corpus.catalogue import Corpus
     from yozora.evaluation.previews import Previews
+    from yozora.models.adapter import fingerprint
     from yozora.sampling.pipeline import load_codec
     from yozora.training.dit import Probe, train
     from yozora.training.prepare import prepare
@@ -708,31 +744,42 @@ def fit_model(
         )
     start = model_directory(begin) if begin else None
     weights = codec_weights(codec, start, out)
+    network, _, seen = load_weights(start / "dit.safetensors") if start else (None, {}, {})
+    words = text_weights(text, start, out)
+    adapter, _, words_seen = load_weights(words) if words else ({}, {}, {})
     corpus = Corpus.open(directory).pinned()  # what is added meanwhile is for the next run
 
     def report(phase: str, done: int, total: int) -> None:
         watch({"phase": phase, "done": done, "of": total})
 
     loaded = load_codec(weights)
-    ready = prepare(recipe, corpus, loaded, weights, report)
+    ready = prepare(recipe, corpus, loaded, weights, adapter, report)
     out.mkdir(parents=True, exist_ok=True)
     if weights.parent.resolve() != out.resolve():
         write_atomic(out / "codec.safetensors", weights.read_bytes())
-    seen = load_weights(start / "dit.safetensors")[2].get("rights", {}) if start else {}
-    lists, inherited = corpus.inherited(seen)
+    if words is not None and words.parent.resolve() != out.resolve():
+        write_atomic(out / "text.safetensors", words.read_bytes())
+    lists, inherited = corpus.inherited(
+        *(made_by.get("rights", {}) for made_by in (seen, words_seen))
+    )
     corpus.consumed("run", out, [*ready.clips, *inherited])
     shape = dataclasses.asdict(max(recipe.shapes, key=lambda s: s.frames))
-    previews = Previews(loaded, recipe.text, shape, out / "previews")
+    previews = Previews(loaded, recipe.text, shape, out / "previews", adapter)
     path = train(
         recipe,
         ready.train,
         ready.texts,
         out,
         validation=ready.validation,
-        start_from=load_weights(start / "dit.safetensors")[0] if start else None,
+        start_from=network,
         origin=content_hash(start / "dit.safetensors") if start else None,
+        adapter=fingerprint(adapter) if adapter else "",
         probe=Probe(recipe.preview_every, previews),
-        provenance={"corpus": corpus.identity(), "codec": content_hash(weights)},
+        provenance={
+            "corpus": corpus.identity(),
+            "codec": content_hash(weights),
+            **({"text": content_hash(words)} if words else {}),
+        },
         rights={**ready.rights, "inherited": lists},
         watch=watch,
         **limits,
@@ -771,6 +818,31 @@ def codec_weights(codec: Path | None, start: Path | None, out: Path) -> Path:
             "or train a codec with --set decoder_only=true --from that model."
         )
     return found
+
+
+def text_weights(text: Path | None, start: Path | None, out: Path) -> Path | None:
+    """What the text encoder has learned of captions: of the run given, else of ``out`` itself, else of the model to go
+    on from; None where it is as published.
+
+    Raises:
+        YozoraError: the run given has none, or the run in ``out`` has another one.
+    """
+    from yozora.artifact import content_hash
+
+    own = out / "text.safetensors"
+    if text is not None:
+        found = text / own.name if text.is_dir() else text
+        if not found.exists():
+            raise YozoraError(f"There is no {found}: `yozora train text` makes one.")
+    elif own.exists() or start is None:
+        found = own
+    else:
+        found = start / own.name
+    if own.exists() and content_hash(own) != content_hash(found):
+        raise YozoraError(
+            f"The run in {out} has another text encoder than {found}: choose another --out."
+        )
+    return found if found.exists() else None
 
 
 def same_latents(one: Path, other: Path) -> bool:

@@ -1,6 +1,7 @@
 """Complete runs as plain functions: everything that determines a codec or a model besides the corpus.
 
 yozora train codec nano --corpus DIR --out runs/codec
+yozora train text nano --corpus DIR --out runs/text
 yozora train model nano --corpus DIR --codec runs/codec/codec.safetensors --out runs/nano
 """
 
@@ -19,9 +20,10 @@ from yozora.latents.state import STATE
 from yozora.models.dit import DiTConfig
 from yozora.models.vae import CodecConfig
 from yozora.training.dit import ModelRecipe
+from yozora.training.text import TextRecipe
 from yozora.training.vae import CodecRecipe
 
-AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, ModelRecipe, Sieve)
+AnyRecipe = TypeVar("AnyRecipe", CodecRecipe, TextRecipe, ModelRecipe, Sieve)
 FROM_ZERO = {
     "seed",
     "state",
@@ -52,6 +54,18 @@ def debug_codec() -> CodecRecipe:
         pca_clips=8,
         warmup=2,
         validate_every=10,
+    )
+
+
+def nano_text() -> TextRecipe:
+    """The shipped model's: 74,000 numbers of the text encoder."""
+    return TextRecipe("nano")
+
+
+def debug_text() -> TextRecipe:
+    """Trains in seconds; for tests and for looking at every part."""
+    return TextRecipe(
+        "debug", rank=1, width=32, heads=2, depth=1, batch=8, steps=20, warmup=2, validate_every=10
     )
 
 
@@ -95,6 +109,7 @@ def everything() -> Sieve:
 
 SIEVES = {"usual": usual, "everything": everything}
 CODECS = {"nano": nano_codec, "debug": debug_codec}
+TEXTS = {"nano": nano_text, "debug": debug_text}
 MODELS = {"nano": nano, "small": small, "base": base, "debug": debug}
 
 
@@ -107,6 +122,14 @@ def codec_recipe(name: str, settings: Mapping[str, str] | None = None) -> CodecR
     width, height = recipe.size
     Shape(recipe.frames, height, width, recipe.fps)
     return recipe
+
+
+def text_recipe(name: str, settings: Mapping[str, str] | None = None) -> TextRecipe:
+    """The recipe of that name for adapting a text encoder, with ``key=value`` settings applied.
+
+    Raises YozoraError for an unknown name, and as :func:`override` does.
+    """
+    return override(_named(TEXTS, name), settings or {})
 
 
 def model_recipe(name: str, settings: Mapping[str, str] | None = None) -> ModelRecipe:

@@ -130,6 +130,8 @@ def test_what_goes_on_from_weights_has_seen_what_they_saw(corpus: Corpus) -> Non
     assert lists == [list_hash([second]), list_hash([first]), "ab" * 32]
     assert sorted(clips) == sorted([first, second])
     assert corpus.inherited({}) == ([], [])
+    of_words = {"list": list_hash([first]), "inherited": [list_hash([second])]}
+    assert corpus.inherited(rights, {}, of_words) == (lists, clips)
 
 
 def test_a_state_of_the_past_cannot_be_changed(corpus: Corpus) -> None:

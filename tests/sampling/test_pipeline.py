@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yozora import condition, recipes
-from yozora.checkpoint import save_weights
+from yozora.checkpoint import load_weights, save_weights
 from yozora.errors import YozoraError
+from yozora.models.adapter import Adapter, fingerprint
 from yozora.models.dit import DiT, DiTConfig
 from yozora.models.precision import autocast, has_bfloat16
+from yozora.models.text import TextEncoder
 from yozora.models.vae import Codec
 from yozora.sampling import pipeline as module
 from yozora.sampling.pipeline import Pipeline, Settings, length, load, resampled
@@ -338,6 +340,27 @@ def test_a_setting_from_another_time_is_a_sentence(model: Path) -> None:
 def test_damaged_codecs_are_a_sentence(model: Path, damage: Callable[[Path], None]) -> None:
     damage(model / "codec.safetensors")
     with pytest.raises(YozoraError, match=r"codec\.safetensors"):
+        load(model)
+
+
+def test_a_transformer_goes_with_the_text_encoder_that_it_learned_from(
+    model: Path, pipeline: Pipeline
+) -> None:
+    torch.manual_seed(0)
+    adapter = Adapter(TextEncoder().model, 1)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter)
+    path = model / "text.safetensors"
+    _, config, _ = load_weights(model / "dit.safetensors")
+    config |= {"text_encoder": "minilm", "adapter": fingerprint(adapter.state_dict())}
+    save_weights(model / "dit.safetensors", pipeline.network.state_dict(), config=config)
+    with pytest.raises(YozoraError, match=r"text\.safetensors"):
+        load(model)
+    save_weights(path, adapter.state_dict(), dtype=torch.float16)
+    (ours,), (theirs,) = load(model).encoder(["a red ball"]), TextEncoder()(["a red ball"])
+    assert not torch.allclose(ours, theirs, atol=0.1)
+    save_weights(path, {name: t + 1 for name, t in adapter.state_dict().items()})
+    with pytest.raises(YozoraError, match="another text encoder"):
         load(model)
 
 

@@ -17,13 +17,27 @@ from tests.training import toys
 
 from yozora import artifact
 from yozora.checkpoint import load_weights
-from yozora.training import dit, state, vae
+from yozora.training import dit, state, text, vae
 
 KILLS = 10
+RESULTS = {
+    "codec": "codec.safetensors",
+    "text": "text.safetensors",
+    "model": "dit.safetensors",
+}
+PARTS = {
+    "codec": ("weights", "ema", "optimizer"),
+    "text": ("weights", "optimizer"),
+    "model": ("weights", "ema", "optimizer"),
+}
 # Processes are forked from a server that has imported all of this: a run starts in milliseconds.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["tests.training.toys", "yozora.training.dit", "yozora.training.vae", "torch.utils.tensorboard"]
+    [
+        "tests.training.toys",
+        *(f"yozora.training.{part}" for part in ("dit", "text", "vae")),
+        "torch.utils.tensorboard",
+    ]
 )
 MOMENTS = (
     "the log has a line",
@@ -40,6 +54,8 @@ def run(what: str, out: Path, kill: tuple[int, str] | None) -> None:
     if what == "codec":
         vae.fit_pca = toys.components  # the real ones take seconds, and are no part of the loop
         vae.train(toys.codec_recipe(), toys.Toys(out), out, resume=True, watch=watch)  # type: ignore[arg-type]
+    elif what == "text":
+        text.train(toys.text_recipe(), toys.Toys(out), out, resume=True, watch=watch)  # type: ignore[arg-type]
     else:
         dit.train(
             toys.model_recipe(),
@@ -74,7 +90,7 @@ def dying(step: int, moment: str) -> Callable[[dict[str, Any]], None]:
 
     def half(path: Path, tensors: Any, **options: Any) -> None:
         save(path, tensors, **options)
-        if path.stem == "ema":
+        if path.stem == "weights":
             die()
 
     save = state.save_weights
@@ -96,30 +112,30 @@ def finish(what: str, out: Path, kill: tuple[int, str] | None = None) -> int:
     return process.exitcode
 
 
-def steps_of_complete_checkpoints(out: Path) -> list[int]:
+def steps_of_complete_checkpoints(what: str, out: Path) -> list[int]:
     """Every checkpoint that is visible can be loaded whole."""
     steps = []
     for folder in sorted((out / "checkpoints").glob("[!.]*")):
         artifact.read_provenance(folder)
         facts = json.loads((folder / "state.json").read_text())
-        for part in ("weights", "ema", "optimizer"):
+        for part in PARTS[what]:
             assert load_weights(folder / f"{part}.safetensors")[0]
         steps.append(facts["step"])
         assert folder.name == f"{facts['step']:08d}"
     return steps
 
 
-@pytest.mark.parametrize("what", ["codec", "model"])
+@pytest.mark.parametrize("what", RESULTS)
 def test_a_run_killed_ten_times_is_the_run_that_was_not(what: str, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert finish(what, whole) == 0
-    result = "codec.safetensors" if what == "codec" else "dit.safetensors"
+    result = RESULTS[what]
     rng = np.random.default_rng(2026)
     steps = sorted(rng.choice(np.arange(1, toys.STEPS - 2), KILLS, replace=False).tolist())
     for step in steps:
         moment = MOMENTS[int(rng.integers(len(MOMENTS)))]
         assert finish(what, killed, (step, moment)) == -signal.SIGKILL, (step, moment)
-        found = steps_of_complete_checkpoints(killed)
+        found = steps_of_complete_checkpoints(what, killed)
         assert max(found, default=0) <= step + 3
         assert not (killed / result).exists()
     assert finish(what, killed) == 0
@@ -131,5 +147,5 @@ def test_a_run_killed_ten_times_is_the_run_that_was_not(what: str, tmp_path: Pat
     ours, _, _ = load_weights(killed / result)
     theirs, _, _ = load_weights(whole / result)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert steps_of_complete_checkpoints(killed) == [toys.STEPS - 1, toys.STEPS]
+    assert steps_of_complete_checkpoints(what, killed) == [toys.STEPS - 1, toys.STEPS]
     assert not list((killed / "checkpoints").glob(".*"))

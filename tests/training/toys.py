@@ -19,6 +19,7 @@ from yozora.latents.buckets import Shape
 from yozora.latents.state import STATE
 from yozora.models.vae import PATCH_VALUES, CodecConfig
 from yozora.training.dit import ModelRecipe
+from yozora.training.text import TextRecipe
 from yozora.training.vae import CodecRecipe
 from yozora.video import Clip
 
@@ -34,6 +35,11 @@ def model_recipe() -> ModelRecipe:
 def codec_recipe() -> CodecRecipe:
     """Debug, with a checkpoint at every step."""
     return replace(recipes.debug_codec(), steps=STEPS, checkpoint_minutes=0.0, validate_every=5)
+
+
+def text_recipe() -> TextRecipe:
+    """Debug, with a checkpoint at every step."""
+    return replace(recipes.debug_text(), steps=STEPS, checkpoint_minutes=0.0, validate_every=5)
 
 
 def row(name: str, kind: str = "world", split: str = "train", frames: int = 9) -> Row:
@@ -60,7 +66,8 @@ def scene(name: str) -> dict[str, Any]:
     """A ball of that colour that falls, or flies to the right if its name is short."""
     law, direction = ("throw", "right") if len(name) < 5 else ("fall", None)
     ball = {"colour": name, "shape": "ball", "law": law, "direction": direction, "amplitude": 0.0}
-    return {"scene": {"bodies": [ball], "camera": {"motion": "still"}}}
+    ball |= {"size": "small", "speed": None, "x0": 0.2 * len(name), "y0": 0.1}
+    return {"scene": {"bodies": [ball], "camera": {"motion": "still"}, "aspect": 1.0}}
 
 
 def generator(name: str) -> torch.Generator:
@@ -96,7 +103,7 @@ class Toys:
     def cleared(self, clips: Iterable[str]) -> dict[str, int]:
         return {"clips": len(list(clips))}
 
-    def inherited(self, rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    def inherited(self, *rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         return [], []
 
     def consumed(self, by: str, name: str | Path, clips: Iterable[str]) -> None:

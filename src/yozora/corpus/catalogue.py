@@ -293,10 +293,15 @@ class Corpus:
         code = re.sub(r"[^\w.:@+-]", "_", Path(name).absolute().name, flags=re.ASCII)[-200:]
         self.ledger.append(record.consumed(by, code or "_", clips))
 
-    def inherited(self, rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """What weights with this manifest of rights have seen, and so has all that goes on from them: the hashes of the
-        lists of clips, and those of the clips that the ledger knows."""
-        lists = [rights["list"], *rights.get("inherited", [])] if "list" in rights else []
+    def inherited(self, *rights: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """What weights with these manifests of rights have seen, and so has all that goes on from them: the hashes of
+        the lists of clips, and those of the clips that the ledger knows."""
+        known = [one for one in rights if "list" in one]
+        lists = list(
+            dict.fromkeys(
+                name for one in known for name in (one["list"], *one.get("inherited", []))
+            )
+        )
         return lists, [clip for one in lists for clip in self.ledger.members(one)]
 
     # --- writing -------------------------------------------------------------------------------

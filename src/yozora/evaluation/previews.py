@@ -21,18 +21,29 @@ PROMPTS = (
 class Previews:
     """Draws the same few prompts with the same noise at every call, into ``folder`` as <step>.png.
 
-    ``codec``, ``encoder`` and ``shape`` are those of :class:`yozora.sampling.pipeline.Pipeline`. Calling it with a
-    network and a step returns the clips' mean change from frame to frame in 8-bit levels, as ``motion_energy``.
+    ``codec``, ``encoder``, ``shape`` and ``adapter`` are those of :class:`yozora.sampling.pipeline.Pipeline`. Calling
+    it with a network and a step returns the clips' mean change from frame to frame in 8-bit levels, as
+    ``motion_energy``.
     """
 
-    def __init__(self, codec: Any, encoder: str, shape: Mapping[str, Any], folder: Path) -> None:
-        self.codec, self.encoder, self.shape, self.folder = codec, encoder, shape, folder
+    def __init__(
+        self,
+        codec: Any,
+        encoder: str,
+        shape: Mapping[str, Any],
+        folder: Path,
+        adapter: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.codec, self.encoder, self.adapter = codec, encoder, adapter
+        self.shape, self.folder = shape, folder
         self._pipeline: Pipeline | None = None
 
     def pipeline(self, network: Any) -> Pipeline:
         """The network as something that makes clips; kept from call to call for its text encoder."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(network, self.codec, self.encoder, self.shape)
+            self._pipeline = Pipeline(
+                network, self.codec, self.encoder, self.shape, adapter=self.adapter
+            )
             self._pipeline.to(next(network.parameters()).device)
         return self._pipeline
 

@@ -23,6 +23,7 @@ from yozora.latents.augment import Augment, is_backwards, told_backwards, versio
 from yozora.latents.buckets import Shape, grouped
 from yozora.latents.state import STATE, state_map
 from yozora.latents.store import Shards
+from yozora.models.adapter import Tensors, fingerprint
 from yozora.models.precision import autocast
 from yozora.models.text import MINILM
 from yozora.models.vae import Codec
@@ -162,15 +163,18 @@ def _variant(
     return Variant(shards, turned)
 
 
-def text_folder(corpus: Corpus, encoder: str) -> Path:
+def text_folder(corpus: Corpus, encoder: str, adapter: Tensors | None = None) -> Path:
     """Where a corpus keeps the token states of a text encoder.
 
     An encoder in a directory is known by the hash of its files. The default one, and any that Hugging Face's cache
-    holds under a name, is known by that name alone: when its weights change, this folder has to be deleted.
+    holds under a name, is known by that name alone: when its weights change, this folder has to be deleted. What it
+    has learned of captions, its ``adapter``, is known by its content.
     """
     name = encoder.replace("/", "--")
     if encoder != MINILM and Path(encoder).is_dir():
         name = f"{Path(encoder).resolve().name}-{content_hash(encoder)[:16]}"
+    if adapter:
+        name = f"{name}-adapted-{fingerprint(adapter)}"
     return corpus.path / "text" / name
 
 

@@ -53,6 +53,31 @@ def told(labels: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(things)), tuple(sorted({_motion(body) for body in bodies}))
 
 
+def answers(labels: Mapping[str, Any]) -> dict[str, str]:
+    """What a caption can be asked of a clip of the world that shows one thing, and what is right: {"thing": "red ball",
+    "motion": "fall", "place": "top left", "size": "small"}, and "speed" where it has one. Empty for every other clip.
+    """
+    scene = labels.get("scene") or {}
+    bodies = scene.get("bodies", ())
+    if len(bodies) != 1:
+        return {}
+    (body,) = bodies
+    return {
+        "thing": f"{body['colour']} {body['shape']}",
+        "motion": _motion(body),
+        "place": _place(body, scene["aspect"]),
+        "size": body["size"],
+        **({"speed": body["speed"]} if body["speed"] else {}),
+    }
+
+
+def _place(body: Mapping[str, Any], aspect: float) -> str:
+    """The ninth of the frame in which a body starts."""
+    column = min(2, max(0, int(3 * body["x0"] / aspect)))
+    row = min(2, max(0, int(3 * body["y0"])))
+    return f"{('top', 'middle', 'bottom')[row]} {('left', 'centre', 'right')[column]}"
+
+
 def _motion(body: Mapping[str, Any]) -> str:
     if body["law"] == "pendulum":
         return "pendulum from the right" if body["amplitude"] > 0 else "pendulum from the left"

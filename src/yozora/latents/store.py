@@ -5,7 +5,7 @@
 
 Keys are content hashes (of the clip's frames and of the codec's weights; of the caption), so a changed clip, codec or
 caption can never meet a stale entry. A text encoder is known by its content only when it is given as a directory, else
-by its name (encode.text_folder). A file's header lists its keys and its name is their hash: files
+by its name, and by its adapter (encode.text_folder). A file's header lists its keys and its name is their hash: files
 that two processes write at once never take each other's place, unless they hold the same.
 """
 

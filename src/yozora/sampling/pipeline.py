@@ -16,6 +16,7 @@ from torch import Tensor
 from yozora import condition, flow
 from yozora.checkpoint import load_into, load_weights
 from yozora.errors import YozoraError
+from yozora.models.adapter import Tensors, fingerprint
 from yozora.models.dit import DiT, DiTConfig, Text
 from yozora.models.precision import autocast, best_device
 from yozora.models.text import TextEncoder, pad
@@ -56,7 +57,8 @@ class Settings:
 
 
 def load(name: str | Path = "nano") -> Pipeline:
-    """The shipped model of that name, or the one in a directory with codec.safetensors and dit.safetensors.
+    """The shipped model of that name, or the one in a directory with codec.safetensors and dit.safetensors, and with
+    text.safetensors if its text encoder was adapted.
 
     It runs on the accelerator that torch finds, else on the processor. Raises YozoraError when there is no such model
     or its files are damaged.
@@ -72,15 +74,30 @@ def load(name: str | Path = "nano") -> Pipeline:
     tensors, config, provenance = load_weights(path)
     try:
         encoder = str(config.pop("text_encoder"))
+        adapter = load_adapter(directory / "text.safetensors", str(config.pop("adapter", "")))
         shape = max(config.pop("shapes"), key=lambda s: int(s["frames"]))
         network = DiT(DiTConfig(**config))
         load_into(network, tensors, path)
-        pipeline = Pipeline(network, codec, encoder, shape, provenance)
+        pipeline = Pipeline(network, codec, encoder, shape, provenance, adapter)
     except (KeyError, TypeError, ValueError) as error:
         raise YozoraError(
             f"The header of {path} does not describe a model ({error}); copy or train it again."
         ) from error
     return pipeline.to(best_device())
+
+
+def load_adapter(path: Path, wanted: str) -> Tensors:
+    """What the text encoder learned of captions, when its fingerprint is ``wanted``; nothing where nothing is.
+
+    Raises YozoraError when the file is missing or damaged, or holds something else.
+    """
+    tensors = load_weights(path)[0] if wanted else {}
+    if wanted and fingerprint(tensors) != wanted:
+        raise YozoraError(
+            f"The transformer in {path.parent} was trained with another text encoder than {path.name} holds: copy all "
+            "of the model's files again."
+        )
+    return tensors
 
 
 def load_codec(path: Path) -> Codec:
@@ -97,7 +114,9 @@ def load_codec(path: Path) -> Codec:
 
 
 class Pipeline:
-    """Text encoder, transformer and codec. ``generate`` makes one clip, ``generate_many`` many in batches.
+    """Text encoder (with its ``adapter``: what it has learned of captions), transformer and codec.
+
+    ``generate`` makes one clip, ``generate_many`` many in batches.
 
     Clips have ``fps`` frames per second of ``width`` x ``height`` pixels; one pass makes ``frames`` of them.
     """
@@ -109,6 +128,7 @@ class Pipeline:
         encoder: str,
         shape: Mapping[str, Any],
         provenance: Mapping[str, Any] | None = None,
+        adapter: Tensors | None = None,
     ) -> None:
         if network.config.latent != codec.config.latent:
             raise YozoraError(
@@ -116,7 +136,7 @@ class Pipeline:
                 f"{codec.config.latent}: they were not trained together."
             )
         self.network, self.codec = network.eval(), codec.eval()
-        self.encoder_name = encoder
+        self.encoder_name, self.adapter = encoder, adapter
         self._encoder: TextEncoder | None = None
         self.frames, self.fps = int(shape["frames"]), float(shape["fps"])
         self.height, self.width = int(shape["height"]), int(shape["width"])
@@ -235,7 +255,7 @@ class Pipeline:
     def encoder(self) -> TextEncoder:
         """The text encoder, loaded when first needed."""
         if self._encoder is None:
-            self._encoder = TextEncoder(self.encoder_name)
+            self._encoder = TextEncoder(self.encoder_name, self.adapter)
         return self._encoder
 
     @torch.inference_mode()

@@ -1,8 +1,8 @@
 """The models on this machine: what each can do, read from its header, and the ones in use, loaded.
 
-A model is a folder with codec.safetensors and dit.safetensors. When its files change it is loaded anew with the next
-job; while the new files cannot be read, as they are half copied, the one in memory goes on. What was used longest ago
-is dropped when memory is short.
+A model is a folder with codec.safetensors, dit.safetensors and perhaps text.safetensors. When its files change it is
+loaded anew with the next job; while the new files cannot be read, as they are half copied, the one in memory goes on.
+What was used longest ago is dropped when memory is short.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from yozora.sampling.pipeline import Pipeline
 
 SHIPPED = Path(yozora.__file__).parent / "weights"
-FILES = ("dit.safetensors", "codec.safetensors")
+FILES = ("dit.safetensors", "codec.safetensors", "text.safetensors")
 Version = tuple[tuple[int, int, int], ...]  # of each file: inode, time of change, bytes
 log = logging.getLogger(__name__)
 

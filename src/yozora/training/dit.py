@@ -280,6 +280,7 @@ def train(
     validation: Sequence[Bucket] = (),
     start_from: Mapping[str, Tensor] | None = None,
     origin: str | None = None,
+    adapter: str = "",
     resume: bool = False,
     minutes: float | None = None,
     steps: int | None = None,
@@ -291,10 +292,11 @@ def train(
     """Trains a transformer and writes ``out/dit.safetensors`` (averaged weights); returns its path.
 
     Stops after ``steps`` (default the recipe's) or ``minutes``, whichever comes first. ``start_from`` are weights to
-    go on from, ``origin`` their hash for the header; ``resume`` goes on from the newest checkpoint in ``out``, bit for
-    bit unless ``steps`` is another number than before. ``provenance`` says what the buckets were made from and stands
-    in the header too, and so does the clips' ``rights`` manifest. Raises YozoraError when there are no clips, when a
-    resumed run was another one, or when loss or gradient is not finite; the last good checkpoint stays.
+    go on from, ``origin`` their hash for the header; ``adapter`` is the fingerprint of what the text encoder had
+    learned when it made ``texts``. ``resume`` goes on from the newest checkpoint in ``out``, bit for bit unless
+    ``steps`` is another number than before. ``provenance`` says what the buckets were made from and stands in the
+    header too, and so does the clips' ``rights`` manifest. Raises YozoraError when there are no clips, when a resumed
+    run was another one, or when loss or gradient is not finite; the last good checkpoint stays.
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     draws = Draws(recipe, buckets, texts)
@@ -367,7 +369,7 @@ def train(
     made_by |= {"rights": rights} if rights else {}
     if origin is not None:
         made_by["from"] = origin
-    return write_model(recipe, learner, made_by, out / "dit.safetensors")
+    return write_model(recipe, learner, adapter, made_by, out / "dit.safetensors")
 
 
 def compile_blocks(network: DiT) -> None:
@@ -386,13 +388,18 @@ def compile_blocks(network: DiT) -> None:
 
 
 def write_model(
-    recipe: ModelRecipe, learner: Learner, provenance: Mapping[str, Any], path: Path
+    recipe: ModelRecipe,
+    learner: Learner,
+    adapter: str,
+    provenance: Mapping[str, Any],
+    path: Path,
 ) -> Path:
     """Writes the averaged weights, at half precision, and all that sampling has to know of them."""
     config = {
         **config_of(recipe.config),
         "text_encoder": recipe.text,
         "shapes": [asdict(s) for s in recipe.shapes],
+        **({"adapter": adapter} if adapter else {}),
     }
     weights = {**learner.network.state_dict(), **learner.ema.weights}
     save_weights(path, weights, config=config, provenance=provenance, dtype=torch.float16)

@@ -13,6 +13,7 @@ from yozora.errors import YozoraError
 from yozora.latents.augment import is_backwards, told_backwards
 from yozora.latents.encode import Bucket, NothingFitsError, buckets, text_folder
 from yozora.latents.store import TextCache
+from yozora.models.adapter import Tensors
 from yozora.models.text import TextEncoder
 from yozora.models.vae import Codec
 from yozora.training.dit import ModelRecipe
@@ -37,9 +38,11 @@ def prepare(
     corpus: Corpus,
     codec: Codec,
     codec_path: Path,
+    adapter: Tensors | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Prepared:
-    """Encodes what is not cached yet: clips, and captions of both splits together with the empty one.
+    """Encodes what is not cached yet: clips, and captions of both splits together with the empty one,
+    by the text encoder as its ``adapter`` has it.
 
     Raises YozoraError when no clip fits the recipe's shapes, and, before anything is encoded, when the codec or the
     text encoder makes vectors of another width than the recipe takes, or a clip is not allowed to be trained on.
@@ -57,8 +60,8 @@ def prepare(
         if row.kind != "world" and is_backwards(row, recipe.augment, number)
         for caption in row.captions
     ]
-    texts = TextCache(text_folder(corpus, recipe.text))
-    encoder = TextEncoder(recipe.text) if texts.missing(captions) else None
+    texts = TextCache(text_folder(corpus, recipe.text, adapter))
+    encoder = TextEncoder(recipe.text, adapter) if texts.missing(captions) else None
     require_widths(recipe, codec, encoder.width if encoder else texts.states("").shape[1])
     codec_id = content_hash(codec_path)
 

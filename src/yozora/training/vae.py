@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -185,8 +186,10 @@ class Learner:
 
     @classmethod
     def continued(cls, recipe: CodecRecipe, tensors: Mapping[str, Tensor]) -> Learner:
-        """From another run's weights, with a fresh optimiser."""
+        """From another run's weights, with a fresh optimiser. A decoder may have fewer or more blocks than before."""
         learner = cls.blank(recipe)
+        if recipe.decoder_only:
+            tensors = with_other_blocks(learner.codec, tensors)
         load_into(learner.codec, tensors, "the codec to go on from")
         learner.ema.load(dict(learner.codec.named_parameters()))
         return learner
@@ -227,6 +230,16 @@ class Learner:
             "ema": self.ema.weights,
             "optimizer": optimizer_tensors(self.optimizer),
         }
+
+
+def with_other_blocks(codec: Codec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``tensors`` of another codec, without the decoder's blocks that ``codec`` lacks, and with those it has besides:
+    as ``codec`` holds them, but for the last layer, which is zero, so that they do nothing yet."""
+    own = codec.state_dict()
+    block = re.compile(r"decoder\.(fine|middle|coarse)\.\d+\.")
+    kept = {name: t for name, t in tensors.items() if name in own or not block.match(name)}
+    added = {name: t for name, t in own.items() if name not in kept and block.match(name)}
+    return kept | {n: torch.zeros_like(t) if ".mix." in n else t for n, t in added.items()}
 
 
 def train(
