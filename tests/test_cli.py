@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from yozora import artifact, cli, read, terminal
 from yozora.checkpoint import load_weights, save_weights
+from yozora.models.adapter import fingerprint
 from yozora.sampling.pipeline import Settings
 from yozora.sampling.solvers import SOLVERS
 from yozora.world.scene import KINDS
@@ -419,6 +420,44 @@ def test_training_goes_on_from_a_model(trained: Path, tmp_path: Path) -> None:
     assert facts["from"] == artifact.content_hash(trained / "model" / "dit.safetensors")
     seen = load_weights(trained / "model" / "dit.safetensors")[2]["rights"]["list"]
     assert facts["rights"]["inherited"] == [seen]
+
+
+def test_a_model_keeps_the_text_encoder_it_was_trained_with(trained: Path, tmp_path: Path) -> None:
+    text, out, more = (tmp_path / name for name in ("text", "model", "more"))
+    options = ("--corpus", trained / "corpus", "--steps", 1, "--json")
+    report = json.loads(run("train", "text", "debug", *options, "--out", text).stdout)
+    assert report["weights"] == str(text / "text.safetensors")
+    ours, codec = ("--text", text, "--out", out), ("--codec", trained / "codec")
+    assert run("train", "model", "debug", *options, *codec, *ours).exit_code == 0
+    _, config, facts = load_weights(out / "dit.safetensors")
+    learned = (text / "text.safetensors").read_bytes()
+    assert config["adapter"] == fingerprint(load_weights(text / "text.safetensors")[0])
+    assert facts["text"] == artifact.content_hash(text / "text.safetensors")
+    assert (out / "text.safetensors").read_bytes() == learned
+
+    assert (
+        run("train", "model", "debug", *options, "--from", out, "--out", more).exit_code == 0
+    )  # takes it along
+    assert load_weights(more / "dit.safetensors")[1]["adapter"] == config["adapter"]
+    assert (more / "text.safetensors").read_bytes() == learned
+    assert run("generate", "a ball", "--model", more, "-o", tmp_path / "a.mp4").exit_code == 0
+
+
+def test_a_run_keeps_its_text_encoder(trained: Path, tmp_path: Path) -> None:
+    options = ("--corpus", trained / "corpus", "--steps", 1, "--set")
+    for seed in (1, 2):
+        made = run(
+            "train", "text", "debug", *options, f"seed={seed}", "--out", tmp_path / f"{seed}"
+        )
+        assert made.exit_code == 0
+    model = ("train", "model", "debug", "--corpus", trained / "corpus", "--out", tmp_path / "model")
+    codec = ("--codec", trained / "codec", "--steps", 1)
+    assert run(*model, *codec, "--text", tmp_path / "1").exit_code == 0
+    resumed = run(*model, *codec, "--text", tmp_path / "2", "--resume")
+    assert "another text encoder" in one_line_error(resumed)
+    assert run(*model, "--steps", 2, "--resume").exit_code == 0
+    nowhere = ("--text", trained / "codec", "--out", tmp_path / "other")
+    assert "train text" in one_line_error(run(*model[:-2], *codec, *nowhere))
 
 
 def test_a_validation_clip_that_is_gone_is_said(trained: Path, tmp_path: Path) -> None:

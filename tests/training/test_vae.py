@@ -14,7 +14,7 @@ from yozora.errors import YozoraError
 from yozora.models.vae import Codec, CodecConfig
 from yozora.training import vae
 from yozora.training.state import checkpoints, read_log
-from yozora.training.vae import CodecRecipe, FrameSource
+from yozora.training.vae import CodecRecipe, FrameSource, Learner
 
 RARE = replace(codec_recipe(), checkpoint_minutes=60.0)
 
@@ -134,6 +134,26 @@ def test_a_decoder_trained_alone_leaves_latents_as_they_are(tmp_path: Path) -> N
     moved = {name for name in first if not torch.equal(first[name], second[name])}
     assert moved
     assert all(name.startswith("decoder.") for name in moved)
+
+
+def test_a_decoder_alone_may_have_other_blocks_than_before() -> None:
+    """Those that are added do nothing yet; those that are taken out are gone."""
+    torch.manual_seed(0)
+    config = CodecConfig(latent=16, channels=(8, 16, 16), decoder_blocks=(1, 1, 2))
+    before = Codec(config)
+    for parameter in before.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    z = torch.randn(1, 16, 2, 2, 2)
+
+    longer = replace(RARE, config=replace(config, decoder_blocks=(3, 2, 2)), decoder_only=True)
+    codec = Learner.continued(longer, before.state_dict()).codec.cpu()
+    assert torch.allclose(codec.decode_raw(z), before.decode_raw(z), atol=1e-4)
+    shorter = replace(RARE, config=replace(config, decoder_blocks=(1, 1, 1)), decoder_only=True)
+    codec = Learner.continued(shorter, before.state_dict()).codec.cpu()
+    assert not torch.allclose(codec.decode_raw(z), before.decode_raw(z), atol=1e-2)
+    for recipe in (replace(longer, decoder_only=False), replace(shorter, decoder_only=False)):
+        with pytest.raises(YozoraError, match="go on from"):
+            Learner.continued(recipe, before.state_dict())
 
 
 def test_what_is_not_finite_stops_the_run_and_spoils_nothing(
