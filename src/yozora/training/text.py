@@ -1,8 +1,8 @@
 """Adapts the text encoder to captions: a small reader is asked what they say, and the encoder learns with it.
 
 A frozen sentence encoder tells apart what its own training told apart. Of captions in words that training never used, a
-reader of frozen states misread one motion in ten, and one that could change 74,000 numbers of the encoder one in twenty,
-the side that a pendulum starts from left aside (docs/journal.md).
+reader of frozen states misread one motion in ten; one that could change 74,000 numbers of the encoder, one in twenty, the
+side that a pendulum starts from left aside (docs/journal.md). It learns on the processor, where the encoder works, too.
 """
 
 from __future__ import annotations
