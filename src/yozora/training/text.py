@@ -1,8 +1,8 @@
 """Adapts the text encoder to captions: a small reader is asked what they say, and the encoder learns with it.
 
 A frozen sentence encoder tells apart what its own training told apart. Of captions in words that training never used, a
-reader of frozen states misread one motion in ten; one that could change 74,000 numbers of the encoder, one in twenty, the
-side that a pendulum starts from left aside (docs/journal.md). It learns on the processor, where the encoder works, too.
+reader of frozen states misread one motion in ten; one that could change 74,000 numbers of the encoder, one in twenty,
+the side that a pendulum starts from left aside (docs/journal.md). It learns on the processor, where the encoder works.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class TextRecipe:
 
 
 class Told(NamedTuple):
-    """A clip's captions, and what is right of it: an answer to each question that it answers."""
+    """A clip, its captions, and what is right of it: an answer to each question that it answers."""
 
+    id: str
     captions: tuple[str, ...]
     facts: Mapping[str, str]
 
@@ -133,7 +134,7 @@ class Exam:
 def told(corpus: Corpus, split: str) -> list[Told]:
     """The clips of a split that show one thing and of which all is known, in the order of their ids."""
     rows = sorted(corpus.rows(split=split, masters=False), key=lambda row: row.id)
-    clips = [Told(row.captions, answers(row.labels)) for row in rows if row.kind == "world"]
+    clips = [Told(row.id, row.captions, answers(row.labels)) for row in rows if row.kind == "world"]
     return [clip for clip in clips if clip.captions and clip.facts]
 
 
@@ -197,7 +198,7 @@ def train(
     """
     last = planned_steps(out, steps, recipe.steps, resume=resume)
     exam = Exam(corpus)
-    clips = [row.id for row in corpus.rows(masters=False) if row.kind == "world"]
+    clips = [clip.id for clip in (*exam.train, *exam.validation)]
     rights = corpus.cleared(clips)
     corpus.consumed("run", out, clips)
     facts = Facts(json_hash(asdict(recipe)), corpus.identity(), last)
