@@ -33,7 +33,7 @@ SMALLER = [
     (r"--minutes [\d.]+", "--steps 2"),
     (r"--steps \d+", "--steps 2"),
     (r"--prompts \d+", "--prompts 2"),
-    (r"\btrain (codec|model) \w+", r"train \1 debug"),
+    (r"\btrain (codec|text|model) \w+", r"train \1 debug"),
     (r"\b(world render)\b", r"\1 --size 32x32"),
     (
         r"\b(ingest)\b(?!.*--rendition)",

@@ -11,6 +11,7 @@ from yozora.errors import YozoraError
 from yozora.latents.buckets import Shape
 from yozora.latents.state import STATE
 from yozora.models.dit import DiT
+from yozora.models.reader import Reader
 from yozora.models.vae import Codec
 
 
@@ -32,6 +33,17 @@ def test_codecs_can_be_built_and_written_down(name: str) -> None:
     json.dumps(asdict(recipe))
     with torch.device("meta"):
         Codec(recipe.config)
+
+
+@pytest.mark.parametrize("name", recipes.TEXTS)
+def test_text_encoders_can_be_adapted_and_written_down(name: str) -> None:
+    recipe = recipes.text_recipe(name, {"rank": "3"})
+    assert (recipe.name, recipe.rank) == (name, 3)
+    json.dumps(asdict(recipe))
+    counts = [2, 3]
+    with torch.device("meta"):
+        Reader(384, recipe.width, recipe.heads, recipe.depth, counts)
+    assert recipe.text == recipes.model_recipe(name).text
 
 
 def test_sizes_are_what_the_recipes_say() -> None:
