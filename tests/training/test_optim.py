@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from yozora.training.ema import Ema
 from yozora.training.optim import (
+    Muon,
     MuonAdamW,
     optimizer_tensors,
+    orthogonal,
     restore_optimizer,
     set_lr_factor,
     warmup_stable_decay,
@@ -76,6 +78,35 @@ def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
     updated(net, optimizer, range(2))
     assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     assert all(p.grad is None for p in net.parameters())
+
+
+@given(rows=st.integers(1, 24), columns=st.integers(1, 24), scale=st.sampled_from([1e-6, 1.0, 1e6]))
+def test_singular_values_become_about_one(rows: int, columns: int, scale: float) -> None:
+    matrix = scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows))
+    found = torch.linalg.svdvals(orthogonal(matrix).float())
+    given = torch.linalg.svdvals(matrix)
+    loud = given > 0.02 * given[0]  # five iterations do not lift what is all but absent
+    assert bool(((found > 0.6) & (found < 1.3))[loud].all())
+
+
+def test_muon_is_torchs_own_but_for_its_precision() -> None:
+    ours, theirs = Net(), Net()
+    one = Muon([block.weight for block in ours.blocks], 1e-2, 0.1)
+    two = torch.optim.Muon(
+        [block.weight for block in theirs.blocks],
+        lr=1e-2,
+        weight_decay=0.1,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    before = torch.stack([block.weight.detach().clone() for block in ours.blocks])
+    for step in range(3):
+        x = torch.randn(16, 6, generator=torch.Generator().manual_seed(step))
+        for net, optimizer in ((ours, one), (theirs, two)):
+            (net(x) - x[:, :2]).square().mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            net.zero_grad()
+    a, b = (torch.stack([block.weight for block in net.blocks]) for net in (ours, theirs))
+    assert (a - b).norm() < 0.15 * (a - before).norm()  # bfloat16 is that rough
 
 
 def test_a_restored_optimiser_goes_on_to_the_bit() -> None:
