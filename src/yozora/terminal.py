@@ -176,43 +176,68 @@ def tracked(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 @contextmanager
 def training_bar(minutes: float | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show a training loop's reports: a live bar on a terminal, else a line every half minute."""
+    """Show the reports of a training loop and of what comes before it: a live bar on a terminal, else a line every half
+    minute."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
     live = console.is_terminal
-    began = said = time.monotonic()
-    clips = 0
+    pace, said = Pace(minutes), time.monotonic()
     with Progress(*columns, console=console, disable=not live) as bar:
         task = bar.add_task("starting", total=1.0, facts="")
-        first = None  # a resumed run does not begin at step 1
 
         def watch(report: dict[str, Any]) -> None:
-            nonlocal began, clips, first, said
+            nonlocal said
             now = time.monotonic()
-            if "step" not in report:
-                facts = "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
-                bar.update(task, description=report["phase"], facts=facts)
-                began = now  # the clock of training starts with its first step
-                return
-            first = first or report["step"]
-            clips += report["clips"]
-            elapsed = now - began
-            done = (report["step"] - first + 1) / (report["steps"] - first + 1)
-            if minutes is not None:
-                done = max(done, elapsed / (60 * minutes))
-            left = timedelta(seconds=round(elapsed / done * max(0.0, 1 - done)))
-            facts = (
-                f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
-                f"{clips / max(elapsed, 1e-9):.1f} clips/s  {left} left"
-            )
-            bar.update(task, description="training", completed=done, facts=facts)
+            what, done, facts = pace.told(report, now)
+            bar.update(task, description=what, completed=done, facts=facts)
             if "warning" in report:
                 bar.console.print(f"warning: {report['warning']}", style="yellow")
             if not live and now - said > 30:
                 said = now
-                say(facts)
+                say(f"{what}  {facts}")
 
         yield watch
+
+
+class Pace:
+    """What a run is doing, how much of it is done, and how long the rest takes; each phase has a clock of its own.
+
+    ``minutes`` is the longest that training may take.
+    """
+
+    def __init__(self, minutes: float | None) -> None:
+        self.minutes = minutes
+        self.what, self.began, self.first, self.clips = "", 0.0, 0, 0
+
+    def told(self, report: Mapping[str, Any], now: float) -> tuple[str, float, str]:
+        """The phase of a report, the share of it that is done, and a line about it; ``now`` in seconds."""
+        what = "training" if "step" in report else str(report["phase"])
+        if what != self.what:
+            # A resumed run does not begin at step 1.
+            self.what, self.began, self.first = what, now, report.get("step", 1)
+        if "step" in report:
+            return what, *self._training(report, now - self.began)
+        if "of" not in report:
+            return what, 0.0, "  ".join(f"{k} {v}" for k, v in report.items() if k != "phase")
+        done = report["done"] / max(1, report["of"])
+        facts = f"{report['done']}/{report['of']}  {_left(now - self.began, done)}"
+        return what, done, facts
+
+    def _training(self, report: Mapping[str, Any], elapsed: float) -> tuple[float, str]:
+        self.clips += report["clips"]
+        done = (report["step"] - self.first + 1) / (report["steps"] - self.first + 1)
+        if self.minutes is not None:
+            done = max(done, elapsed / (60 * self.minutes))
+        facts = (
+            f"step {report['step']}/{report['steps']}  loss {report['loss']:.4f}  "
+            f"{self.clips / max(elapsed, 1e-9):.1f} clips/s  {_left(elapsed, done)}"
+        )
+        return done, facts
+
+
+def _left(elapsed: float, done: float) -> str:
+    """How long the rest takes when a share ``done`` took ``elapsed`` seconds."""
+    return f"{timedelta(seconds=round(elapsed / done * max(0.0, 1 - done)))} left" if done else ""
