@@ -48,7 +48,7 @@ class CodecConfig:
     latent: int = 64
     channels: tuple[int, int, int] = (64, 192, 384)
     encoder_blocks: tuple[int, int, int] = (1, 1, 1)
-    decoder_blocks: tuple[int, int, int] = (3, 3, 2)
+    decoder_blocks: tuple[int, int, int] = (4, 3, 1)
 
 
 def frames_to_groups(x: Tensor) -> Tensor:
