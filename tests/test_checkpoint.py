@@ -40,6 +40,13 @@ def test_tensors_and_facts_come_back_as_they_went_in(
     assert provenance == {"of": facts}
 
 
+def test_weights_can_be_read_by_whom_other_files_can(tmp_path: Path) -> None:
+    plain, weights = tmp_path / "plain", tmp_path / "w.safetensors"
+    plain.touch()
+    save_weights(weights, {"x": torch.zeros(1)})
+    assert weights.stat().st_mode == plain.stat().st_mode
+
+
 def test_only_floating_point_tensors_are_converted(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     half, count = torch.randn(3, 4).T, torch.arange(3)

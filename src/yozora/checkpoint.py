@@ -45,6 +45,8 @@ def save_weights(
         part = folder / path.name
         try:
             save_file(flat, part, metadata=header)
+            # safetensors makes a file that its owner alone can read; a service may run as somebody else.
+            part.chmod(folder.stat().st_mode & 0o666)
             sync(part)
             part.replace(path)
         except (SafetensorError, OSError) as error:
