@@ -681,9 +681,9 @@ def index_problems(database: sqlite3.Connection) -> Iterator[str]:
     if lost:
         yield f"{lost} lists of clips are gone."
     names: dict[int, set[str]] = {}
-    for seq, *said in database.execute(
-        "SELECT seq, json_extract(data, '$.holder'), json_extract(data, '$.consented_by') FROM payloads"
-    ):
+    for seq, data in database.execute("SELECT seq, data FROM payloads"):
+        payload = json.loads(data)  # json_extract would end a name at its first NUL
+        said = (payload.get("holder"), payload.get("consented_by"))
         names[seq] = {plain(name) for name in said if name}
     indexed: dict[int, set[str]] = {}
     for holder, seq in database.execute("SELECT holder, seq FROM holders"):
